@@ -1,0 +1,43 @@
+# Two commands: `make demo` runs the main job on the embedded cohort, `make test` runs the tests.
+# Both make .venv first, from the hashed locks in envs/. TORCH=auto|cpu|cuda (auto: cuda where nvidia-smi answers).
+SHELL := bash
+PYTHON ?= python3.11
+TORCH ?= auto
+VENV := .venv
+BIN := $(VENV)/bin
+RUN_ENV := PATH="$(CURDIR)/$(BIN):$$PATH" DVC_NO_ANALYTICS=1
+
+.PHONY: help env env-test demo test test-all check lock clean
+
+help:
+	@sed -n 's/^## //p' $(MAKEFILE_LIST)
+
+## make demo       environment, then the whole workflow on the embedded cohort: results/demo/report/index.html
+demo: env
+	$(RUN_ENV) snakemake --cores all
+
+## make test       environment and test tools, then the suite
+test: env-test
+	$(RUN_ENV) python -m pytest -m "not slow"
+
+## make test-all   the slow tests too
+test-all: env-test
+	$(RUN_ENV) python -m pytest
+
+## make check      formatters, linters, types
+check: env-test
+	$(RUN_ENV) bash envs/check.sh
+
+## make lock       resolve envs/*.in again into the hashed locks
+lock: env
+	bash envs/lock.sh "$(BIN)/uv"
+
+env:
+	@PYTHON="$(PYTHON)" TORCH="$(TORCH)" bash envs/install.sh "$(VENV)" envs/requirements-py311.lock
+
+env-test: env
+	@PYTHON="$(PYTHON)" TORCH="$(TORCH)" bash envs/install.sh "$(VENV)" envs/test-py311.lock
+
+## make clean      remove what the workflow made (keeps the environment)
+clean:
+	rm -rf results .snakemake

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# lock.sh UV: resolve the .in files into hashed locks without torch, host names or paths.
+set -euo pipefail
+uv=$1
+cd "$(dirname "$0")"
+links=${PIP_FIND_LINKS:-$(python3 -m pip config get global.find-links 2>/dev/null || true)}
+[ -z "$links" ] || export UV_FIND_LINKS=$links
+compile() {
+  "$uv" pip compile -q --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url \
+    --no-emit-find-links --no-emit-package torch "$@"
+}
+compile requirements.in -o requirements-py311.lock
+compile -c requirements-py311.lock test.in -o test-py311.lock
+compile uv.in -o uv.lock
