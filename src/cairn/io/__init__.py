@@ -1,0 +1,1 @@
+"""Reading and writing: guarded NIfTI, tables, shards, atomic files."""

@@ -1,0 +1,50 @@
+"""Carrying masks and volumes between a session's grid and a scan's native grid, through 4x4 matrices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cairn.io.shard import SessionGeometry
+
+Array = npt.NDArray[Any]
+
+
+def resample(volume: Array, voxel_to_voxel: Array, shape: tuple[int, ...], order: int = 1) -> npt.NDArray[np.float32]:
+    """Sample ``volume`` at the voxels of an output grid; outside is 0.
+
+    Args:
+        volume: ``[X, Y, Z]``.
+        voxel_to_voxel: 4x4 from output voxel to input voxel coordinates.
+        shape: output shape.
+        order: 0 nearest, 1 trilinear, 3 cubic.
+    """
+    from scipy import ndimage
+
+    out = ndimage.affine_transform(
+        np.asarray(volume, np.float32), voxel_to_voxel[:3, :3], voxel_to_voxel[:3, 3], output_shape=shape, order=order
+    )
+    return np.asarray(out, np.float32)
+
+
+def grid_to_native_voxels(geometry: SessionGeometry, sequence: str) -> Array:
+    """4x4 from voxel coordinates of the session's grid to voxel coordinates of the scan."""
+    scan = geometry.sequences[sequence]
+    return np.linalg.inv(scan.native_affine) @ scan.grid_to_native @ geometry.affine
+
+
+def mask_to_grid(mask: Array, geometry: SessionGeometry, sequence: str) -> npt.NDArray[np.bool_]:
+    """Carry a native mask (on the scan's grid) to the session's grid: trilinear, cut at one half."""
+    scan = geometry.sequences[sequence]
+    if mask.shape != scan.native_shape:
+        raise ValueError(f"mask of shape {mask.shape}, but the {sequence} scan has {scan.native_shape}")
+    carried = resample(mask.astype(np.float32), grid_to_native_voxels(geometry, sequence), geometry.shape)
+    return np.asarray(carried >= 0.5)
+
+
+def probability_to_native(probability: Array, geometry: SessionGeometry, sequence: str) -> npt.NDArray[np.float32]:
+    """Carry a probability map on the session's grid to the scan's native grid, trilinear; threshold after."""
+    native = np.linalg.inv(grid_to_native_voxels(geometry, sequence))
+    return resample(probability, native, geometry.sequences[sequence].native_shape)
