@@ -72,8 +72,9 @@ def _processor() -> str:
 def script(doc: str | None, main: Callable[..., None], **arguments: Any) -> None:
     """Run ``main(job, **parsed)`` as a command line.
 
-    Each keyword is an option: ``Path``, ``int``, ``str``, ``json.loads`` (parsed once), or a one-element list of these for
-    a repeated option (``nargs='*'``). A `CairnError` ends the process with its message and status 1, without a traceback.
+    Each keyword is an option: ``Path``, ``int``, ``str``, ``json.loads`` (parsed once), or a one-element list of
+    these for a repeated option (``nargs='*'``). A `CairnError` ends the process with its message and status 1,
+    without a traceback. ``config`` (the job's configuration as JSON) is kept for the card.
     """
     parser = argparse.ArgumentParser(description=doc)
     for name, kind in arguments.items():
