@@ -1,0 +1,82 @@
+"""The index of a shard: one row a scan, with its content hash and what its header says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from cairn.datasets.layouts import list_scans
+from cairn.errors import CairnError
+from cairn.io.atomic import atomic_path, sha256
+from cairn.io.nifti import open_header
+from cairn.io.sharding import shard_of
+from cairn.io.tables import INDEX_COLUMNS, MISSING, read_table, write_table
+
+
+def index_shard(root: Path, kind: str, dataset: str, shard: int, shards: int, out: Path) -> int:
+    """Index the scans of one shard of a real data set; returns how many.
+
+    A scan whose header cannot be read is listed with unknown shape: preprocess quarantines it by name.
+
+    Raises:
+        CairnError: from `list_scans`, or when ``participants.tsv`` names a subject twice.
+    """
+    people = participants(root)
+    rows = []
+    for scan in list_scans(root, kind):
+        if shard_of(scan.subject, scan.session, shards) != shard:
+            continue
+        who = people.get(scan.subject, {})
+        rows.append({
+            "dataset": dataset, "subject": scan.subject, "session": scan.session, "sequence": scan.sequence,
+            "path": scan.path, "sha256": sha256(root / scan.path), **_header(root / scan.path),
+            "age": who.get("age"), "sex": who.get("sex"), "site": who.get("site"), "split": None,
+        })  # fmt: skip
+    write_table(out, rows, INDEX_COLUMNS)
+    return len(rows)
+
+
+def participants(root: Path) -> dict[str, dict[str, str]]:
+    """Rows of ``participants.tsv`` by subject, empty when there is none.
+
+    Raises:
+        CairnError: when a subject has two rows.
+    """
+    table = root / "participants.tsv"
+    if not table.is_file():
+        return {}
+    people: dict[str, dict[str, str]] = {}
+    for row in read_table(table, ["participant_id"]):
+        subject = row["participant_id"].removeprefix("sub-").removeprefix("sub_")
+        if subject in people:
+            raise CairnError(f"{table}: subject '{subject}' has two rows.", "Keep one row a subject.", "duplicate")
+        people[subject] = row
+    return people
+
+
+def _header(path: Path) -> dict[str, str]:
+    import nibabel as nib
+    import numpy as np
+
+    try:
+        _, shape, affine = open_header(path)
+    except CairnError:
+        return {"shape": MISSING, "zooms": MISSING, "orientation": MISSING}
+    zooms = np.linalg.norm(affine[:3, :3], axis=0)
+    return {
+        "shape": "x".join(map(str, shape)),
+        "zooms": "x".join(f"{z:.3g}" for z in zooms),
+        "orientation": "".join(nib.aff2axcodes(affine)),  # type: ignore[attr-defined]
+    }
+
+
+def write_manifest(indexes: Iterable[Path], out: Path) -> None:
+    """Gather shard indexes into the data set's manifest (Parquet; one row a scan, text columns, age as a number)."""
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = [row for index in sorted(indexes) for row in read_table(index, INDEX_COLUMNS)]
+    frame = pd.DataFrame(rows, columns=list(INDEX_COLUMNS)).replace(MISSING, None)
+    frame["age"] = pd.to_numeric(frame["age"], errors="coerce")
+    with atomic_path(out) as temporary:
+        frame.sort_values(["subject", "session", "sequence"]).to_parquet(temporary, index=False)
