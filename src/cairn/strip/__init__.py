@@ -1,0 +1,1 @@
+"""Skull stripping: head in, brain mask out. Nothing here knows a session, a template or a task."""
