@@ -14,17 +14,22 @@ from cairn.io.tables import LABEL_COLUMNS, MISSING, read_table, write_table
 MAX_AGE_YEARS = 130.0
 
 
-def gather_labels(tables: Iterable[Path], kind: str, out: Path) -> None:
+def gather_labels(tables: Iterable[Path], kind: str, out: Path, base: Path | None = None) -> None:
     """Join label tables (shards of the cohort, or one of your own) into ``out``; mask paths become relative to it.
+
+    Args:
+        tables: the tables.
+        kind: the task's kind.
+        out: the joined table.
+        base: folder that the tables' mask paths start from; by default each table's own.
 
     Raises:
         CairnError: see `check_labels`.
     """
     rows = []
     for table in sorted(tables):
-        base = table.parent.parent if table.parent.name == "labels" else table.parent
         for row in read_table(table, LABEL_COLUMNS):
-            rows.append(row | {"mask": _relative(row["mask"], base, out.parent)})
+            rows.append(row | {"mask": _relative(row["mask"], base or table.parent, out.parent)})
     rows.sort(key=lambda r: (r["subject"], r["session"]))
     check_labels(rows, kind, out)
     write_table(out, rows, LABEL_COLUMNS)
@@ -69,7 +74,7 @@ def check_labels(rows: Iterable[dict[str, str]], kind: str, table: Path) -> None
     """Refuse labels that no task can use.
 
     Raises:
-        CairnError: for a subject and session named twice, a value that is not 0 or 1 (classification) or not an age in years
+        CairnError: for a session named twice, a value that is not 0 or 1 (classification) or not an age in years
             (regression), and a mask that is missing or not a 3D NIfTI file (segmentation).
     """
     seen = set()
@@ -82,7 +87,7 @@ def check_labels(rows: Iterable[dict[str, str]], kind: str, table: Path) -> None
         if kind == "segmentation":
             if row["mask"] == MISSING:
                 raise CairnError(f"{who} has no mask.", "A segmentation label is a NIfTI mask.", "no-label")
-            open_header(table.parent / row["mask"])
+            open_header(Path(os.path.normpath(table.parent / row["mask"])))
         elif kind == "classification" and row["value"] not in ("0", "1", "0.0", "1.0"):
             raise CairnError(f"{who}: label '{row['value']}' is neither 0 nor 1.", "Mend the label.", "label")
         elif kind == "regression" and not 0 <= _number(row["value"]) <= MAX_AGE_YEARS:

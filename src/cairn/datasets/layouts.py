@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from cairn.errors import CairnError
@@ -42,8 +43,8 @@ def list_scans(root: Path, kind: str) -> list[ScanFile]:
         kind: ``bids`` or ``fomo60k``.
 
     Raises:
-        CairnError: when the root is missing or holds no scan, when a name cannot be used, or when two files claim to be the
-            same scan.
+        CairnError: when the root is missing or holds no scan, when a name cannot be used, or when two files claim to
+            be the same scan.
     """
     if not root.is_dir():
         raise CairnError(f"{root}: no such folder.", "Mend 'root' of the data set in the configuration.", "missing")
@@ -59,7 +60,7 @@ def list_scans(root: Path, kind: str) -> list[ScanFile]:
 
 
 def _refuse_twins(root: Path, scans: list[ScanFile]) -> None:
-    for a, b in zip(scans, scans[1:], strict=False):
+    for a, b in pairwise(scans):
         if (a.subject, a.session, a.sequence) == (b.subject, b.session, b.sequence):
             raise CairnError(
                 f"{root}: '{a.path}' and '{b.path}' both claim to be {a.sequence} of subject {a.subject}, "

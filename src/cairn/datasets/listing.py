@@ -1,8 +1,9 @@
 """What a plan may know of a tree of scans without reading them: one fingerprint a shard.
 
-A shard's fingerprint changes when a scan of it is added, removed or changed, and does not when a file is merely touched.
-Reading 100 GB at every plan is out of the question, so each file carries a token: its size and time when first seen. When
-the time of a known file moves, that file alone is hashed and compared with the index; equal content keeps its token.
+A shard's fingerprint changes when a scan of it is added, removed or changed, and does not when a file is merely
+touched. Reading 100 GB at every plan is out of the question, so each file carries a token: its size and time when first
+seen. When the time of a known file moves, that file alone is hashed and compared with the index; equal content keeps
+its token.
 """
 
 from __future__ import annotations

@@ -1,0 +1,53 @@
+"""What all rules share: the validated plan, wildcard constraints, the hash of a script's code.
+
+needs: the configuration
+makes: PLAN, R (the experiment's folder), RES (the folder of shared resources), code_of
+why:   a wrong configuration stops here, before any job, with one sentence
+"""
+
+import re
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+try:
+    from cairn.errors import CairnError
+    from cairn.plan import Plan
+    from cairn.provenance import code_hash
+except ImportError as error:
+    raise WorkflowError(f"Cairn's environment is not active ({error}). Run `make env`, then `. .venv/bin/activate`.")
+
+BASE = Path(workflow.basedir)
+
+try:
+    PLAN = Plan(config, BASE)
+    PLAN.shards
+except CairnError as error:
+    raise WorkflowError(str(error))
+
+R = PLAN.results
+RES = "results/resources"
+GPU = PLAN.gpus_per_job
+
+
+def one_of(names):
+    """A wildcard pattern that takes exactly these names."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+def code_of(script):
+    """Hash of what a workflow script does: its own syntax tree and those of all it imports from this repository."""
+    return code_hash(BASE / "workflow" / "scripts" / f"{script}.py", BASE / "src")
+
+
+def shard_files(dataset, pattern):
+    """The files of all shards of a data set, by a pattern that holds {shard}."""
+    return [pattern.format(dataset=dataset, shard=shard) for shard in PLAN.shards[dataset]]
+
+
+wildcard_constraints:
+    dataset=one_of(PLAN.datasets),
+    shard=r"\d{4}",
+    run=one_of(PLAN.runs),
+    task=one_of(PLAN.experiment.tasks),
+    seed=r"\d+",

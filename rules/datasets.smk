@@ -1,0 +1,114 @@
+"""Data sets: indexes of real folders, manifests, labels, and the check that nothing leaks.
+
+needs: folders named in the configuration (real data), or the shards' tables (embedded cohort)
+makes: raw/{dataset}/index/{shard}.tsv, raw/{dataset}/manifest.parquet, truth/{dataset}/labels.tsv, leakage.json
+why:   what follows sees one kind of index and one kind of label table, wherever the data come from
+"""
+
+LABELS = f"{R}/truth/{{dataset}}/labels.tsv"
+
+
+def label_sources(wildcards):
+    """Where the labels of a data set come from: the cohort's shards, or the file that the configuration names."""
+    dataset = PLAN.datasets[wildcards.dataset]
+    if dataset.kind == "cohort":
+        return shard_files(wildcards.dataset, LABELS_SHARD)
+    if not dataset.labels:
+        raise WorkflowError(f"Data set '{wildcards.dataset}' has no 'labels' in the configuration.")
+    return [str(BASE / dataset.labels)]
+
+
+rule index_shard:
+    """Index one shard of a real data set: names, content hashes, headers."""
+    output:
+        index=INDEX,
+    wildcard_constraints:
+        dataset=one_of(PLAN.real_datasets),
+    log:
+        f"{R}/logs/index_shard/{{dataset}}-{{shard}}.log",
+    benchmark:
+        f"{R}/benchmarks/index_shard/{{dataset}}-{{shard}}.jsonl"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=60,
+    params:
+        config=lambda w: PLAN.index_job(w.dataset, w.shard),
+        root=lambda w: str(PLAN.data_root(w.dataset)),
+        scans=lambda w: PLAN.listings[w.dataset].fingerprint(w.shard),
+        code=code_of("index_shard"),
+    message:
+        "index {wildcards.dataset} {wildcards.shard}"
+    shell:
+        "python workflow/scripts/index_shard.py --config {params.config:q} --root {params.root:q}"
+        " --index {output.index} > {log} 2>&1"
+
+
+rule manifest:
+    """Gather the indexes of a data set into one table."""
+    input:
+        indexes=lambda w: shard_files(w.dataset, INDEX),
+    output:
+        manifest=f"{R}/raw/{{dataset}}/manifest.parquet",
+    log:
+        f"{R}/logs/manifest/{{dataset}}.log",
+    benchmark:
+        f"{R}/benchmarks/manifest/{{dataset}}.jsonl"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code_of("manifest"),
+    message:
+        "manifest {wildcards.dataset}"
+    shell:
+        "python workflow/scripts/manifest.py --indexes {input.indexes:q} --manifest {output.manifest} > {log} 2>&1"
+
+
+rule labels:
+    """Gather and check the labels of a data set."""
+    input:
+        sources=label_sources,
+    output:
+        labels=LABELS,
+    log:
+        f"{R}/logs/labels/{{dataset}}.log",
+    benchmark:
+        f"{R}/benchmarks/labels/{{dataset}}.jsonl"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        config=lambda w: PLAN.labels_job(w.dataset),
+        code=code_of("labels"),
+    message:
+        "labels {wildcards.dataset}"
+    shell:
+        "python workflow/scripts/labels.py --config {params.config:q} --sources {input.sources:q}"
+        " --labels {output.labels} > {log} 2>&1"
+
+
+rule leakage:
+    """Stop when a subject, or a copy of a scan, is in training and in test data."""
+    input:
+        indexes=[f for d, roles in PLAN.roles.items() if roles for f in shard_files(d, INDEX)],
+    output:
+        report=f"{R}/leakage.json",
+    log:
+        f"{R}/logs/leakage.log",
+    benchmark:
+        f"{R}/benchmarks/leakage.jsonl"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        config=PLAN.leakage_job(),
+        code=code_of("leakage"),
+    message:
+        "leakage"
+    shell:
+        "python workflow/scripts/leakage.py --config {params.config:q} --indexes {input.indexes:q}"
+        " --report {output.report} > {log} 2>&1"

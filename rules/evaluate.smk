@@ -1,0 +1,65 @@
+"""Evaluate and rank: the first and only jobs that see a test label.
+
+needs: predictions of all seeds, labels of the test sets
+makes: evaluate/{run}/{task}/ (cases, scores), leaderboard/
+why:   every number of the leaderboard is computed here, with its interval
+"""
+
+CASES = f"{R}/evaluate/{{run}}/{{task}}/cases.tsv"
+SCORES = f"{R}/evaluate/{{run}}/{{task}}/scores.parquet"
+RUN_TASKS = [{"run": run, "task": task} for run in PLAN.runs for task in PLAN.experiment.tasks]
+
+
+rule evaluate_run:
+    """Score one run on one task, all seeds."""
+    input:
+        labels=lambda w: LABELS.format(dataset=PLAN.experiment.tasks[w.task].test),
+        predictions=expand(PREDICTIONS, seed=PLAN.seeds, allow_missing=True),
+    output:
+        cases=CASES,
+        scores=SCORES,
+        card=f"{R}/evaluate/{{run}}/{{task}}/run.json",
+    log:
+        f"{R}/logs/evaluate_run/{{run}}-{{task}}.log",
+    benchmark:
+        f"{R}/benchmarks/evaluate_run/{{run}}-{{task}}.jsonl"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        config=lambda w: PLAN.evaluate_job(w.run, w.task),
+        code=code_of("evaluate_run"),
+    message:
+        "evaluate {wildcards.run} on {wildcards.task}"
+    shell:
+        "python workflow/scripts/evaluate_run.py --config {params.config:q} --labels {input.labels}"
+        " --predictions {input.predictions:q} --cases {output.cases} --scores {output.scores} --card {output.card}"
+        " > {log} 2>&1"
+
+
+rule leaderboard:
+    """Rank all runs."""
+    input:
+        cases=[CASES.format(**names) for names in RUN_TASKS],
+        scores=[SCORES.format(**names) for names in RUN_TASKS],
+    output:
+        csv=f"{R}/leaderboard/leaderboard.csv",
+        json=f"{R}/leaderboard/leaderboard.json",
+        card=f"{R}/leaderboard/run.json",
+    log:
+        f"{R}/logs/leaderboard.log",
+    benchmark:
+        f"{R}/benchmarks/leaderboard.jsonl"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        config=PLAN.leaderboard_job(),
+        code=code_of("leaderboard"),
+    message:
+        "leaderboard"
+    shell:
+        "python workflow/scripts/leaderboard.py --config {params.config:q} --cases {input.cases:q}"
+        " --scores {input.scores:q} --csv {output.csv} --json {output.json} --card {output.card} > {log} 2>&1"

@@ -1,0 +1,73 @@
+"""Preprocess: registration, skull-stripping, normalisation, packing, quality control.
+
+needs: raw/{dataset}/index/{shard}.tsv and the scans it names; skull-strip weights and template from the packages
+makes: preprocess/{dataset}/{shard}.* (tensors, index, quarantine, quality numbers, figures), qc/
+why:   one preprocessing for pretraining, fine-tuning and inference; a bad scan stops nothing
+"""
+
+SHARD = f"{R}/preprocess/{{dataset}}/{{shard}}"
+SHARD_INDEX = f"{SHARD}.index.tsv"
+
+
+rule preprocess_shard:
+    """Preprocess one shard of sessions."""
+    input:
+        index=INDEX,
+        packages=PREPROCESS_PACKAGES,
+    output:
+        shard=f"{SHARD}.safetensors",
+        index=SHARD_INDEX,
+        quarantine=f"{SHARD}.quarantine.tsv",
+        qc=f"{SHARD}.qc.json",
+        figures=directory(f"{SHARD}.qc"),
+        card=f"{SHARD}.run.json",
+    log:
+        f"{R}/logs/preprocess_shard/{{dataset}}-{{shard}}.log",
+    benchmark:
+        f"{R}/benchmarks/preprocess_shard/{{dataset}}-{{shard}}.jsonl"
+    threads: 1
+    resources:
+        mem_mb=2500,
+        runtime=240,
+    params:
+        config=PLAN.preprocess_job(),
+        root=lambda w: str(PLAN.data_root(w.dataset)),
+        resources=f"{RES}/packages",
+        code=code_of("preprocess_shard"),
+    message:
+        "preprocess {wildcards.dataset} {wildcards.shard}"
+    shell:
+        "python workflow/scripts/preprocess_shard.py --config {params.config:q} --index {input.index}"
+        " --root {params.root:q} --resources {params.resources} --shard {output.shard} --shard-index {output.index}"
+        " --quarantine {output.quarantine} --qc {output.qc} --figures {output.figures} --card {output.card}"
+        " > {log} 2>&1"
+
+
+rule qc:
+    """One page for the quality of every session; against the truth where the cohort has it."""
+    input:
+        shards=[f for d in PLAN.datasets for f in shard_files(d, SHARD_INDEX)],
+        qc=[f for d in PLAN.datasets for f in shard_files(d, f"{SHARD}.qc.json")],
+        quarantine=[f for d in PLAN.datasets for f in shard_files(d, f"{SHARD}.quarantine.tsv")],
+        truth=[f for d in PLAN.cohort_datasets for f in shard_files(d, ANATOMY)],
+    output:
+        page=f"{R}/qc/index.html",
+        table=f"{R}/qc/sessions.tsv",
+        truth=f"{R}/qc/truth.json",
+        card=f"{R}/qc/run.json",
+    log:
+        f"{R}/logs/qc.log",
+    benchmark:
+        f"{R}/benchmarks/qc.jsonl"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        config=PLAN.qc_job(),
+        code=code_of("qc"),
+    message:
+        "quality page"
+    shell:
+        "python workflow/scripts/qc.py --config {params.config:q} --shards {input.shards:q} --truth {input.truth:q}"
+        " --page {output.page} --table {output.table} --truth-table {output.truth} --card {output.card} > {log} 2>&1"

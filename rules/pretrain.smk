@@ -1,0 +1,40 @@
+"""Pretrain: one self-supervised encoder per run and seed.
+
+needs: preprocessed shards of the run's pretraining data set, no label
+makes: pretrain/{run}/seed-{seed}/ (weights, card, history); training state in .state/, outside every output
+why:   interrupted, the job goes on from its last state and ends with the same weights
+"""
+
+ENCODER = f"{R}/pretrain/{{run}}/seed-{{seed}}/encoder.safetensors"
+
+
+rule pretrain_encoder:
+    """Pretrain one encoder."""
+    input:
+        shards=lambda w: shard_files(PLAN.runs[w.run].pretrain_data, SHARD_INDEX),
+        leakage=ancient(rules.leakage.output.report),
+    output:
+        weights=ENCODER,
+        card=f"{R}/pretrain/{{run}}/seed-{{seed}}/run.json",
+        history=f"{R}/pretrain/{{run}}/seed-{{seed}}/history.jsonl",
+    wildcard_constraints:
+        run=one_of(PLAN.pretrained_runs),
+    log:
+        f"{R}/logs/pretrain_encoder/{{run}}-{{seed}}.log",
+    benchmark:
+        f"{R}/benchmarks/pretrain_encoder/{{run}}-{{seed}}.jsonl"
+    threads: 1
+    resources:
+        gpu=GPU,
+        mem_mb=4000,
+        runtime=2880,
+    params:
+        config=lambda w: PLAN.pretrain_job(w.run, w.seed),
+        state=f"{R}/.state/pretrain/{{run}}-{{seed}}",
+        code=code_of("pretrain_encoder"),
+    message:
+        "pretrain {wildcards.run}, seed {wildcards.seed}"
+    shell:
+        "python workflow/scripts/pretrain_encoder.py --config {params.config:q} --shards {input.shards:q}"
+        " --state {params.state} --weights {output.weights} --card {output.card} --history {output.history}"
+        " --threads {threads} > {log} 2>&1"

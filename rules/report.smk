@@ -1,0 +1,53 @@
+"""Report: one page that opens from disk.
+
+needs: the leaderboard, cases, cards and histories of every stage, test shards and labels for the example slices
+makes: report/index.html, report/leaderboard.png
+why:   a reader sees ranks with their uncertainty, what was run, and what it cost
+"""
+
+TEST_SETS = sorted({t.test for t in PLAN.experiment.tasks.values()})
+CARDS = (
+    [f for d in PLAN.datasets for f in shard_files(d, f"{SHARD}.run.json")]
+    + expand(rules.pretrain_encoder.output.card, run=PLAN.pretrained_runs, seed=PLAN.seeds)
+    + expand(rules.finetune_model.output.card, run=PLAN.runs, task=PLAN.experiment.tasks, seed=PLAN.seeds)
+    + expand(rules.predict_test.output.card, run=PLAN.runs, task=PLAN.experiment.tasks, seed=PLAN.seeds)
+    + expand(rules.evaluate_run.output.card, run=PLAN.runs, task=PLAN.experiment.tasks)
+    + [rules.leaderboard.output.card]
+)
+HISTORIES = expand(rules.pretrain_encoder.output.history, run=PLAN.pretrained_runs, seed=PLAN.seeds) + expand(
+    rules.finetune_model.output.history, run=PLAN.runs, task=PLAN.experiment.tasks, seed=PLAN.seeds
+)
+
+
+rule report:
+    """Write the leaderboard's page and figure."""
+    input:
+        leaderboard=rules.leaderboard.output.json,
+        cases=rules.leaderboard.input.cases,
+        cards=CARDS,
+        histories=HISTORIES,
+        shards=[f for d in TEST_SETS for f in shard_files(d, SHARD_INDEX)],
+        labels=[LABELS.format(dataset=d) for d in TEST_SETS],
+        predictions=[PREDICTIONS.format(seed=seed, **names) for names in RUN_TASKS for seed in PLAN.seeds],
+        manifests=[rules.manifest.output.manifest.format(dataset=d) for d in PLAN.datasets],
+    output:
+        page=f"{R}/report/index.html",
+        figure=f"{R}/report/leaderboard.png",
+    log:
+        f"{R}/logs/report.log",
+    benchmark:
+        f"{R}/benchmarks/report.jsonl"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=60,
+    params:
+        config=PLAN.report_job(),
+        code=code_of("report"),
+    message:
+        "report"
+    shell:
+        "python workflow/scripts/report.py --config {params.config:q} --leaderboard {input.leaderboard}"
+        " --cases {input.cases:q} --cards {input.cards:q} --histories {input.histories:q} --shards {input.shards:q}"
+        " --labels {input.labels:q} --predictions {input.predictions:q} --page {output.page} --figure {output.figure}"
+        " > {log} 2>&1"

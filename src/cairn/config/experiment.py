@@ -1,0 +1,102 @@
+"""The whole configuration of an experiment: what is studied, never where it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from cairn.config.base import Section
+from cairn.config.cohort import CohortConfig, CohortSet
+from cairn.config.evaluate import EvaluateConfig
+from cairn.config.learn import FinetuneConfig, NetworkConfig, ObjectiveConfig, PretrainConfig, TaskConfig
+from cairn.config.preprocess import PreprocessConfig
+from cairn.config.qc import QcConfig
+
+NAME = r"^[a-z0-9][a-z0-9_]*$"
+
+
+class DatasetConfig(Section):
+    """One data set: a part of the embedded cohort, or a folder of real scans."""
+
+    kind: Literal["cohort", "bids", "fomo60k"]
+    """``cohort``: made by the workflow. ``bids``: ``sub-*/[ses-*/]anat/*.nii.gz``. ``fomo60k``:
+    ``sub_*/ses_*/*.nii.gz``."""
+    shards: int = Field(default=1, ge=1, le=9999)
+    """Number of shards; a shard is a job. Some hundred sessions make a good shard. A change remakes all of them."""
+    cohort: CohortSet | None = None
+    """What to make; for kind ``cohort``."""
+    root: str = ""
+    """Folder of the scans, absolute or relative to the repository; for real data."""
+    labels: str = ""
+    """Labels of a real data set: a table (columns ``subject session value mask mask_sequence``), or FOMO's label
+    folder."""
+    identities: str = ""
+    """Name space of the subject identifiers: within one, equal identifiers are one person. Default: the root folder."""
+    predict: tuple[str, ...] = ()
+    """Tasks to predict on this data set with every run of the experiment (target ``apply``); needs no labels."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> DatasetConfig:
+        if self.kind == "cohort" and self.cohort is None:
+            raise ValueError("a data set of kind 'cohort' needs the section 'cohort'")
+        if self.kind != "cohort" and not self.root:
+            raise ValueError(f"a data set of kind '{self.kind}' needs 'root', the folder of its scans")
+        return self
+
+
+class ExperimentConfig(Section):
+    """An experiment: data sets, preprocessing, encoders, tasks, evaluation."""
+
+    name: str = Field(pattern=NAME)
+    """Name of the folder under ``results/``."""
+    seed: int = 2026
+    """Every random choice follows from this number."""
+    seeds: int = Field(default=3, ge=1, le=99)
+    """Repetitions of every pretraining and fine-tuning, with seeds 0, 1, …; a claim needs three or more."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """``auto``: the GPU where there is one."""
+    runs: str
+    """Path of the runs table, relative to the repository."""
+    cohort: CohortConfig = CohortConfig()
+    """The embedded cohort's generator."""
+    datasets: Mapping[str, DatasetConfig]
+    """Data sets by name."""
+    preprocess: PreprocessConfig = PreprocessConfig()
+    """One preprocessing for all: pretraining, fine-tuning, inference."""
+    qc: QcConfig = QcConfig()
+    """Thresholds of the quality flags."""
+    networks: Mapping[str, NetworkConfig]
+    """Networks by name."""
+    objectives: Mapping[str, ObjectiveConfig]
+    """Self-supervised objectives by name."""
+    pretrain: PretrainConfig = PretrainConfig()
+    """Budget and optimiser of the pretraining."""
+    finetune: FinetuneConfig = FinetuneConfig()
+    """One recipe for every encoder; a task may override single values."""
+    tasks: Mapping[str, TaskConfig]
+    """Tasks by name."""
+    evaluate: EvaluateConfig = EvaluateConfig()
+    """Metrics, intervals, ranks."""
+    note: str = ""
+    """A sentence for the report: what this experiment can and cannot show, and which configuration shows more."""
+
+    @model_validator(mode="after")
+    def _names(self) -> ExperimentConfig:
+        import re
+
+        for section in ("datasets", "networks", "objectives", "tasks"):
+            for name in getattr(self, section):
+                if not re.match(NAME, name):
+                    raise ValueError(f"{section}: name '{name}' must be lower-case letters, digits and '_'")
+        for name, task in self.tasks.items():
+            for role in ("finetune", "indomain", "test"):
+                if getattr(task, role) and getattr(task, role) not in self.datasets:
+                    known = ", ".join(sorted(self.datasets))
+                    raise ValueError(f"tasks.{name}.{role}: no data set '{getattr(task, role)}' (there are: {known})")
+        for name, dataset in self.datasets.items():
+            for task_name in dataset.predict:
+                if task_name not in self.tasks:
+                    raise ValueError(f"datasets.{name}.predict: no task '{task_name}'")
+        return self

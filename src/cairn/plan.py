@@ -1,0 +1,256 @@
+"""From configuration to plan: names, paths and the configuration of every job. What the rules ask, this answers.
+
+A job's configuration holds only what the job uses, so that an edit reruns what it touches and no more.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from cairn.config.base import parse
+from cairn.config.experiment import DatasetConfig, ExperimentConfig
+from cairn.config.runs import Run, read_runs
+from cairn.datasets.listing import Listing
+from cairn.errors import CairnError
+from cairn.io.sharding import shard_name, shard_of
+
+ROLES = ("finetune", "indomain", "test")
+
+
+class Plan:
+    """An experiment, checked, and every name that the workflow derives from it.
+
+    Args:
+        config: the merged configuration, as plain data.
+        root: the repository's folder; relative paths of the configuration start there.
+
+    Raises:
+        CairnError: for whatever is wrong in the configuration, the runs table or a data set's folder.
+    """
+
+    def __init__(self, config: Mapping[str, Any], root: Path) -> None:
+        self.root = root
+        self.experiment = parse(ExperimentConfig, config)
+        self.results = f"results/{self.experiment.name}"
+        table = root / self.experiment.runs
+        self.runs: dict[str, Run] = {r.run: r for r in read_runs(table)}
+        for run in self.runs.values():
+            self._check_run(run, table)
+
+    def _check_run(self, run: Run, table: Path) -> None:
+        wanted = {"network": self.experiment.networks} if run.method != "classical" else {}
+        if run.method == "pretrained":
+            wanted |= {"objective": self.experiment.objectives, "pretrain_data": self.experiment.datasets}
+        for column, known in wanted.items():
+            if getattr(run, column) not in known:
+                raise CairnError(
+                    f"{table}: run '{run.run}': {column} '{getattr(run, column)}' is not in the configuration.",
+                    f"Known: {', '.join(sorted(known))}.", "runs",
+                )  # fmt: skip
+
+    # --- data sets -------------------------------------------------------------------------------------------------
+    @property
+    def datasets(self) -> Mapping[str, DatasetConfig]:
+        """Data sets by name."""
+        return self.experiment.datasets
+
+    @property
+    def cohort_datasets(self) -> list[str]:
+        """Data sets that the workflow makes."""
+        return [n for n, d in self.datasets.items() if d.kind == "cohort"]
+
+    @property
+    def real_datasets(self) -> list[str]:
+        """Data sets that lie somewhere else."""
+        return [n for n, d in self.datasets.items() if d.kind != "cohort"]
+
+    @cached_property
+    def listings(self) -> dict[str, Listing]:
+        """The trees of the real data sets."""
+        state = self.root / self.results / ".state" / "listing"
+        return {
+            name: Listing(
+                self.data_root(name), self.datasets[name].kind, self.datasets[name].shards,
+                state / f"{name}.json", self.root / self.results / "raw" / name / "index",
+            )
+            for name in self.real_datasets
+        }  # fmt: skip
+
+    def data_root(self, dataset: str) -> Path:
+        """Folder that a data set's index paths start from."""
+        if self.datasets[dataset].kind == "cohort":
+            return Path(self.results) / "raw" / dataset
+        return self.root / self.datasets[dataset].root
+
+    @cached_property
+    def shards(self) -> dict[str, list[str]]:
+        """Shards that hold a session, by data set."""
+        from cairn.cohort.sets import sessions
+
+        found = {name: listing.shards for name, listing in self.listings.items()}
+        for name in self.cohort_datasets:
+            spec, count = self.datasets[name].cohort, self.datasets[name].shards
+            assert spec is not None
+            numbers = {shard_of(subject, session, count) for subject, session in sessions(spec, name)}
+            found[name] = [shard_name(n) for n in sorted(numbers)]
+        return found
+
+    @property
+    def roles(self) -> dict[str, list[str]]:
+        """Uses of each data set: ``pretrain``, ``finetune``, ``indomain``, ``test``."""
+        found: dict[str, set[str]] = {name: set() for name in self.datasets}
+        for run in self.runs.values():
+            if run.method == "pretrained":
+                found[run.pretrain_data].add("pretrain")
+        for task in self.experiment.tasks.values():
+            for role in ROLES:
+                if getattr(task, role):
+                    found[getattr(task, role)].add(role)
+        return {name: sorted(roles) for name, roles in found.items()}
+
+    @property
+    def identities(self) -> dict[str, str]:
+        """Name space of the subject identifiers of each data set."""
+        return {
+            name: d.identities or ("cohort" if d.kind == "cohort" else os.path.normpath(self.data_root(name)))
+            for name, d in self.datasets.items()
+        }
+
+    def task_of(self, dataset: str) -> str:
+        """The task that a labelled data set belongs to."""
+        tasks = [n for n, t in self.experiment.tasks.items() if dataset in (getattr(t, r) for r in ROLES)]
+        if not tasks:
+            raise CairnError(f"Data set '{dataset}' has no labels: no task names it.", "Add it to a task.", "config")
+        return tasks[0]
+
+    # --- runs ------------------------------------------------------------------------------------------------------
+    @property
+    def pretrained_runs(self) -> list[str]:
+        """Runs that pretrain an encoder."""
+        return [n for n, r in self.runs.items() if r.method == "pretrained"]
+
+    @property
+    def seeds(self) -> range:
+        """Seeds of every run."""
+        return range(self.experiment.seeds)
+
+    def train_data(self, run: str, task: str) -> str:
+        """The labelled data set that a run is fine-tuned on."""
+        return str(getattr(self.experiment.tasks[task], self.runs[run].train_on))
+
+    @cached_property
+    def gpus_per_job(self) -> int:
+        """1 where jobs use the GPU, else 0."""
+        if self.experiment.device != "auto":
+            return int(self.experiment.device == "cuda")
+        probe = shutil.which("nvidia-smi")
+        return int(
+            probe is not None and subprocess.run([probe, "-L"], capture_output=True, check=False).returncode == 0
+        )
+
+    # --- configuration of jobs -------------------------------------------------------------------------------------
+    def cohort_job(self, dataset: str, shard: str) -> str:
+        """What the generator needs to know for one shard."""
+        spec = self.datasets[dataset]
+        return _json({
+            "cohort": self.experiment.cohort, "spec": spec.cohort, "dataset": dataset, "shard": int(shard),
+            "shards": spec.shards, "seed": self.experiment.seed,
+        })  # fmt: skip
+
+    def index_job(self, dataset: str, shard: str) -> str:
+        """What indexing one shard of a real data set needs."""
+        spec = self.datasets[dataset]
+        return _json({"dataset": dataset, "kind": spec.kind, "shard": int(shard), "shards": spec.shards})
+
+    def labels_job(self, dataset: str) -> str:
+        """What gathering the labels of a data set needs."""
+        task = self.experiment.tasks[self.task_of(dataset)]
+        return _json({
+            "kind": task.kind, "mask_sequence": task.mask_sequence, "cohort": self.datasets[dataset].kind == "cohort",
+        })  # fmt: skip
+
+    def leakage_job(self) -> str:
+        """What the leakage check needs."""
+        used = [name for name, roles in self.roles.items() if roles]
+        return _json({"roles": {n: self.roles[n] for n in used}, "identities": {n: self.identities[n] for n in used}})
+
+    def preprocess_job(self) -> str:
+        """What preprocessing a shard needs."""
+        return _json(self.experiment.preprocess)
+
+    def qc_job(self) -> str:
+        """What the quality page needs."""
+        return _json({"experiment": self.experiment.name, "qc": self.experiment.qc})
+
+    def pretrain_job(self, run: str, seed: str) -> str:
+        """What pretraining one encoder needs."""
+        row, e = self.runs[run], self.experiment
+        return _json({
+            "run": run, "seed": _seed(e.seed, seed), "network": e.networks[row.network],
+            "objective": e.objectives[row.objective], "pretrain": e.pretrain, "device": e.device,
+        })  # fmt: skip
+
+    def finetune_job(self, run: str, task: str, seed: str) -> str:
+        """What fine-tuning one model needs."""
+        row, e = self.runs[run], self.experiment
+        return _json({
+            "run": run, "seed": _seed(e.seed, seed), "method": row.method, "task": self._task(task),
+            "network": e.networks[row.network] if row.network else None, "finetune": self._recipe(task),
+            "device": e.device,
+        })  # fmt: skip
+
+    def predict_job(self, run: str, task: str, seed: str) -> str:
+        """What predicting with one model needs."""
+        row, e = self.runs[run], self.experiment
+        return _json({
+            "run": run, "seed": _seed(e.seed, seed), "method": row.method, "task": self._task(task),
+            "network": e.networks[row.network] if row.network else None, "device": e.device,
+        })  # fmt: skip
+
+    def evaluate_job(self, run: str, task: str) -> str:
+        """What scoring one run on one task needs."""
+        return _json({
+            "run": run, "track": self.runs[run].track, "task": self._task(task), "seeds": list(self.seeds),
+            "cohort": self.experiment.tasks[task].test, "seed": self.experiment.seed,
+            "evaluate": self.experiment.evaluate,
+        })  # fmt: skip
+
+    def leaderboard_job(self) -> str:
+        """What ranking all runs needs."""
+        e = self.experiment
+        return _json({
+            "experiment": e.name, "seed": e.seed, "runs": list(self.runs.values()),
+            "tasks": {name: self._task(name) for name in e.tasks}, "evaluate": e.evaluate,
+        })  # fmt: skip
+
+    def report_job(self) -> str:
+        """What the page needs to know."""
+        e = self.experiment
+        return _json({
+            "experiment": e.name, "runs": list(self.runs.values()), "tasks": {n: self._task(n) for n in e.tasks},
+            "datasets": e.datasets, "seeds": list(self.seeds), "spacing_mm": e.preprocess.spacing_mm, "note": e.note,
+        })  # fmt: skip
+
+    def _task(self, name: str) -> dict[str, Any]:
+        """A task without its recipe and data sets: what a model is for."""
+        task = self.experiment.tasks[name].model_dump(mode="json", exclude={*ROLES, "recipe"})
+        return {"name": name, **task}
+
+    def _recipe(self, task: str) -> dict[str, Any]:
+        return self.experiment.finetune.model_dump(mode="json") | dict(self.experiment.tasks[task].recipe)
+
+
+def _seed(base: int, seed: str) -> int:
+    """Seed of a job: the experiment's seed and the repetition, kept apart."""
+    return base * 1000 + int(seed)
+
+
+def _json(data: Any) -> str:
+    return json.dumps(data, sort_keys=True, default=lambda section: section.model_dump(mode="json"))

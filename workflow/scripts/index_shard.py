@@ -1,0 +1,15 @@
+"""Index one shard of a real data set."""
+
+import json
+from pathlib import Path
+
+from cairn.datasets.index import index_shard
+from cairn.provenance import Job, script
+
+
+def main(job: Job, config: dict, root: Path, index: Path) -> None:
+    scans = index_shard(root, config["kind"], config["dataset"], config["shard"], config["shards"], index)
+    print(f"{scans} scans indexed")
+
+
+script(__doc__, main, config=json.loads, root=Path, index=Path)
