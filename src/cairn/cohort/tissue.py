@@ -1,0 +1,191 @@
+"""From a T1-weighted head to tissue fractions: the person's own folding, read off the person's own scan.
+
+Bias is a cubic polynomial fitted to the log residual of a three-class mixture (as in Wells et al., IEEE TMI 1996);
+partial-volume fractions follow from where a voxel's intensity lies between the class means.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+TISSUES = ("csf", "gm", "dgm", "wm", "bone", "fat", "muscle")
+T1_SIGNAL = (None, None, None, 1.0, 0.10, 1.0, 0.45)  # CSF and grey matter as the mixture finds them
+RESIDUAL_LIMIT = 0.25
+MARGIN_MM = ((24, 24), (26, 30), (34, 24))  # around the brain's box: left/right, back/front, below/above
+EXPONENTS = [e for e in product(range(4), repeat=3) if 0 < sum(e) <= 3]
+
+Array = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Tissues:
+    """Tissue model on a grid of ``voxel_mm``.
+
+    ``fractions`` ``[7, X, Y, Z]`` in the order of `TISSUES` (what is left to 1 is air); ``residual`` what they do not
+    explain of the T1 (white matter 1); ``ventricle_mm`` signed distance to the ventricles (negative inside);
+    ``depth_mm`` signed distance to the brain mask's surface (positive inside); the brain's box in voxels.
+    """
+
+    fractions: Array
+    residual: Array
+    ventricle_mm: Array
+    depth_mm: Array
+    box_low: Array
+    box_high: Array
+
+
+def head_tissues(head: Array, brain: Mask, voxel_mm: float) -> Tissues:
+    """Tissue model of a head ``[X, Y, Z]`` (RAS, isotropic ``voxel_mm``) with its brain mask."""
+    from scipy import ndimage as ndi
+
+    head, brain, seen = _frame(head, brain, voxel_mm)
+    depth = _signed_distance(brain, voxel_mm)
+    flat, grey, csf = _flatten(head, brain, depth)
+    low, high = _box(brain)
+    unit = [(np.arange(n, dtype=np.float32) - a) / (b - a) for n, a, b in zip(head.shape, low, high, strict=True)]
+    soft = np.clip(ndi.gaussian_filter(brain.astype(np.float32), 0.7), 0, 1)
+    fractions = np.zeros((len(TISSUES), *head.shape), np.float32)
+    fractions[:4] = _brain_fractions(flat, grey, csf, unit) * soft
+    ventricles = _ventricles(fractions[0], depth, unit, voxel_mm)
+    outside = _outside_fractions(flat, depth, seen, voxel_mm) * (1 - soft)
+    fractions[0] += outside[0]
+    fractions[4:] = outside[1:]
+    means = np.array([csf, grey, grey, *T1_SIGNAL[3:]], np.float32)
+    residual = np.clip(flat - np.tensordot(means, fractions, 1), -RESIDUAL_LIMIT, RESIDUAL_LIMIT) * soft
+    return Tissues(fractions, residual, -_signed_distance(ventricles, voxel_mm), depth, low, high)
+
+
+def _frame(head: Array, brain: Mask, voxel_mm: float) -> tuple[Array, Mask, Mask]:
+    """Cut or pad to the margins around the brain; the third result tells where the scan had seen anything."""
+    from scipy import ndimage as ndi
+
+    low, high = _box(brain)
+    cut, pad = [], []
+    for axis, (before, after) in enumerate(MARGIN_MM):
+        start, stop = int(low[axis] - before / voxel_mm), int(high[axis] + 1 + after / voxel_mm)
+        cut.append(slice(max(0, start), min(head.shape[axis], stop)))
+        pad.append((max(0, -start), max(0, stop - head.shape[axis])))
+    window = tuple(cut)
+    seen = np.pad(np.ones(head[window].shape, bool), pad)
+    seen[..., : pad[2][0]] = True  # the neck is carried on downwards, as it would be
+    below = np.pad(head[window], [(0, 0), (0, 0), (pad[2][0], 0)], mode="edge")
+    framed = np.pad(below, [*pad[:2], (0, pad[2][1])])
+    return framed.astype(np.float32), ndi.binary_fill_holes(np.pad(brain[window], pad)), seen
+
+
+def _box(mask: Mask) -> tuple[Array, Array]:
+    ends = []
+    for axis in range(3):
+        line = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+        ends.append((line[0], line[-1]))
+    low, high = np.array(ends, np.float32).T
+    return low, high
+
+
+def _signed_distance(mask: Mask, voxel_mm: float) -> Array:
+    """Distance in mm to the surface of ``mask``, positive inside, zero between the last voxel in and the first out."""
+    from scipy import ndimage as ndi
+
+    if not mask.any():
+        return np.full(mask.shape, -99, np.float32)
+    inside = ndi.distance_transform_edt(mask)
+    outside = ndi.distance_transform_edt(~mask)
+    return np.asarray(np.where(mask, inside - 0.5, 0.5 - outside) * voxel_mm, np.float32)
+
+
+def _mixture(x: npt.NDArray[Any], rounds: int = 25) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Three Gaussian classes of a sample: means in ascending order of start, and each value's memberships."""
+    means = np.percentile(x, [6, 42, 82]).astype(np.float64)
+    spread, share = np.full(3, x.std() / 4), np.array([0.2, 0.45, 0.35])
+    member = np.zeros((len(x), 3))
+    for _ in range(rounds):
+        member = share * np.exp(-0.5 * ((x[:, None] - means) / spread) ** 2) / spread + 1e-12
+        member /= member.sum(1, keepdims=True)
+        count = member.sum(0)
+        means = (member * x[:, None]).sum(0) / count
+        spread = np.sqrt((member * (x[:, None] - means) ** 2).sum(0) / count) + 1e-3
+        share = count / count.sum()
+    return np.sort(means), member
+
+
+def _flatten(head: Array, brain: Mask, depth: Array) -> tuple[Array, float, float]:
+    """Head without bias, white matter at 1; grey matter's and CSF's mean in these units."""
+    inner = np.flatnonzero(((depth > 3) & (head > np.percentile(head[brain], 2))).ravel())
+    sample = inner[:: max(1, len(inner) // 40_000)]
+    size = np.array(head.shape) - 1
+    at = np.stack(np.unravel_index(sample, head.shape), 1) / size * 2 - 1
+    design = np.stack([np.prod(at**e, 1) for e in EXPONENTS], 1)
+    raw = np.log(np.maximum(head.ravel()[sample], 1e-3))
+    weights = np.zeros(len(EXPONENTS))
+    for _ in range(3):
+        x = np.exp(raw - design @ weights)
+        means, member = _mixture(x)
+        sure = member[:, 1:].max(1) > 0.8  # CSF is left out: its mean is no constant
+        residual = (np.log(x) - np.log(means[1:][member[:, 1:].argmax(1)]))[sure]
+        weights += np.linalg.lstsq(design[sure], residual, rcond=None)[0]
+    axes = [np.linspace(-1, 1, n, dtype=np.float32) for n in head.shape]
+    bias = np.zeros(head.shape, np.float32)
+    for weight, (i, j, k) in zip(weights, EXPONENTS, strict=True):
+        bias += np.float32(weight) * np.einsum("i,j,k->ijk", axes[0] ** i, axes[1] ** j, axes[2] ** k)
+    flat = head / np.exp(np.clip(bias, -0.6, 0.6))
+    means, _ = _mixture(flat.ravel()[sample])
+    flat /= means[2]
+    csf = min(means[0] / means[2], float(np.percentile(flat[brain], 3)) * 1.15, 0.45)
+    return flat.astype(np.float32), float(means[1] / means[2]), csf
+
+
+def _brain_fractions(flat: Array, grey: float, csf: float, unit: list[Array]) -> Array:
+    """CSF, cortical grey, deep grey and white matter, ``[4, X, Y, Z]``; deep grey is grey that lies centrally."""
+    white = np.clip((flat - grey - 0.15 * (1 - grey)) / (0.7 * (1 - grey)), 0, 1)
+    fluid = np.clip((grey - 0.12 * (grey - csf) - flat) / (0.7 * (grey - csf)), 0, 1)
+    matter = np.clip(1 - white - fluid, 0, 1)
+    x = ((np.abs(unit[0] - 0.5) - 0.11) / 0.12)[:, None, None]
+    y = ((unit[1] - 0.53) / 0.19)[None, :, None]
+    z = ((unit[2] - 0.52) / 0.13)[None, None, :]
+    deep = matter * np.exp(-((x**2 + y**2 + z**2) ** 2))
+    return np.stack([fluid, matter - deep, deep, white]).astype(np.float32)
+
+
+def _ventricles(fluid: Array, depth: Array, unit: list[Array], voxel_mm: float) -> Mask:
+    """Deep CSF: the large components that reach into the middle of the brain's box."""
+    from scipy import ndimage as ndi
+
+    x, y, z = np.abs(unit[0] - 0.5)[:, None, None], unit[1][None, :, None], unit[2][None, None, :]
+    wide = (x < 0.22) & (y > 0.2) & (y < 0.78) & (z > 0.42) & (z < 0.74)
+    core = (x < 0.12) & (y > 0.3) & (y < 0.68) & (z > 0.48) & (z < 0.7)
+    fluid_mask = (fluid > 0.5) & (depth > 12) & wide
+    mask = ndi.binary_opening(fluid_mask) if voxel_mm < 1.3 else fluid_mask
+    labels, count = ndi.label(mask)
+    if not count:
+        return np.asarray(mask, bool)
+    size = np.bincount(labels.ravel())
+    size[0] = 0
+    central = np.bincount(labels.ravel(), weights=core.ravel().astype(float), minlength=count + 1)
+    keep = [k for k in np.argsort(size)[-4:] if size[k] * voxel_mm**3 > 150 and central[k] > 0.25 * size[k]]
+    return np.asarray(np.isin(labels, keep))
+
+
+def _outside_fractions(flat: Array, depth: Array, seen: Mask, voxel_mm: float) -> Array:
+    """CSF film, bone, fat and muscle outside the brain, ``[4, X, Y, Z]``; a plain scalp where the scan was cut."""
+    from scipy import ndimage as ndi
+
+    far = np.maximum(-depth, 0)
+    rounds = max(1, round(3 / voxel_mm))
+    head = ndi.binary_closing(ndi.gaussian_filter(flat, 1 / voxel_mm) > 0.16, iterations=rounds) | (depth > 0)
+    head = np.stack([ndi.binary_fill_holes(head[..., k]) for k in range(head.shape[2])], -1)
+    skin_depth = ndi.distance_transform_edt(head) * voxel_mm
+    film = np.exp(-((far / 1.6) ** 2)) * (flat < 0.55)
+    fat = np.clip((flat - 0.75) / 0.3, 0, 1)
+    muscle = np.clip((flat - 0.22) / 0.2, 0, 1) * (1 - fat)
+    muscle = np.maximum(muscle, np.clip(1 - skin_depth / 2.5, 0, 1) * (1 - fat) * 0.8)
+    solid = np.stack([film, (1 - film) * (1 - fat - muscle).clip(0, 1), (1 - film) * fat, (1 - film) * muscle])
+    solid *= np.clip(ndi.gaussian_filter(head.astype(np.float32), 0.7), 0, 1)
+    bands = [(0.0, 2.0), (2.0, 8.0), (8.0, 13.0), (13.0, 15.0)]  # a typical vault: film, bone, fat, skin
+    shell = np.stack([((far >= a) & (far < b)).astype(np.float32) for a, b in bands])
+    return np.asarray(np.where(seen, solid, shell), np.float32)
