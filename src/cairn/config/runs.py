@@ -29,8 +29,8 @@ class Run(Section):
     pretrain_data: str = ""
     """Data set of the pretraining; for pretrained runs."""
     train_on: Literal["finetune", "indomain"] = "finetune"
-    """Which labelled data set of each task trains the run: the few-shot set of the fine-tuning site, or the set from the
-    sites of the test."""
+    """Which labelled data set of each task trains the run: the few-shot set of the fine-tuning site, or the set from
+    the sites of the test."""
     ranked: bool = True
     """False: shown on the leaderboard, but takes no place (as FOMO25's baselines)."""
     track: str = "method"

@@ -1,0 +1,75 @@
+"""Guards the main job: raw heads in, a leaderboard and a page out; nothing left to do; nothing hidden in it."""
+
+import json
+import re
+
+import pandas as pd
+import yaml
+
+from cairn.io.tables import read_table
+
+CI = ("--configfile", "config/ci.yaml")
+R = "results/ci"
+
+
+def config(checkout):
+    return yaml.safe_load((checkout.root / "config/ci.yaml").read_text())
+
+
+def test_second_run_plans_nothing(finished):
+    assert "Nothing to be done" in finished.plan(*CI)
+
+
+def test_leaderboard_holds_every_run_with_intervals(finished):
+    board = pd.read_csv(finished.root / R / "leaderboard/leaderboard.csv")
+    runs = read_table(finished.root / config(finished)["runs"])
+    assert sorted(board["run"]) == sorted(r["run"] for r in runs)
+    data = json.loads((finished.root / R / "leaderboard/leaderboard.json").read_text())
+    assert data
+
+
+def test_scores_lie_in_their_intervals_and_ranges(finished):
+    tables = sorted((finished.root / R / "evaluate").glob("*/*/scores.parquet"))
+    scores = pd.concat([pd.read_parquet(t) for t in tables])
+    assert set(scores["task"]) == {"infarct", "meningioma", "age"}
+    known = scores.dropna(subset=["value", "ci_low", "ci_high"])
+    assert len(known) > 0
+    assert (known["ci_low"] <= known["value"] + 1e-9).all()
+    assert (known["value"] <= known["ci_high"] + 1e-9).all()
+    bounded = known[known["metric"].str.lower().isin(["auroc", "dice", "nsd"])]
+    assert bounded["value"].between(0, 1).all()
+
+
+def test_every_test_case_is_predicted_and_scored(finished):
+    for name, task in config(finished)["tasks"].items():
+        labels = read_table(finished.root / R / f"truth/{task['test']}/labels.tsv")
+        for table in sorted((finished.root / R / "predict").glob(f"*/{name}/seed-*/predictions.tsv")):
+            assert len(read_table(table)) == len(labels), table
+
+
+def test_no_job_before_evaluate_names_a_test_label(finished):
+    tests = {task["test"] for task in config(finished)["tasks"].values()}
+    for card in sorted((finished.root / R).glob("**/*run.json")):
+        data = json.loads(card.read_text())
+        if data["stage"] in ("evaluate_run", "qc", "report"):
+            continue
+        seen = [p for p in data["inputs"] if any(f"truth/{t}/" in p for t in tests)]
+        assert not seen, (card, seen)
+
+
+def test_page_is_self_contained(finished):
+    page = (finished.root / R / "report/index.html").read_text(encoding="utf-8")
+    loads = re.findall(r"""(?:src|href)=["']([^"'#]+)""", page) + re.findall(r"url\(([^)]+)\)", page)
+    outside = [u for u in loads if not u.strip("'\"").startswith(("data:", "#"))]
+    assert not outside, outside[:5]
+
+
+def test_truth_is_recovered(finished):
+    truth = json.loads((finished.root / R / "qc/truth.json").read_text())
+    assert truth
+
+
+def test_wrong_configuration_is_one_sentence(finished):
+    printed = finished.snakemake("-n", *CI, "--config", "seedz=3", ok=False)
+    assert "did you mean 'seed" in printed
+    assert "Traceback" not in printed
