@@ -1,0 +1,148 @@
+"""Evaluation, leaderboard and report: which numbers count, and how sure of them one may be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field, model_validator
+
+from cairn.config.base import Section
+from cairn.config.runs import Run
+
+Kind = Literal["classification", "segmentation", "regression"]
+MetricName = Literal["auroc", "dice", "nsd", "mae", "pearson_r"]
+SUITS: Mapping[str, tuple[MetricName, ...]] = {
+    "classification": ("auroc",),
+    "segmentation": ("dice", "nsd"),
+    "regression": ("mae", "pearson_r"),
+}
+
+
+class Metric(Section):
+    """A metric of a task: its direction, and the precision at which two runs are equal."""
+
+    name: MetricName
+    """``auroc``, ``dice``, ``nsd``, ``mae`` (years) or ``pearson_r``."""
+    title: str
+    """Name on the leaderboard."""
+    higher_is_better: bool = True
+    """Direction."""
+    worst: float = 0.0
+    """The worst value there is; an undefined value ranks as this."""
+    decimals: int = Field(default=3, ge=0, le=6)
+    """Printed decimals; runs that print alike share a rank."""
+
+
+DEFAULT_METRICS: Mapping[Kind, tuple[Metric, ...]] = {
+    "classification": (Metric(name="auroc", title="AUROC"),),
+    "segmentation": (Metric(name="dice", title="Dice"), Metric(name="nsd", title="NSD")),
+    "regression": (
+        Metric(name="mae", title="MAE (years)", higher_is_better=False, worst=100.0),
+        Metric(name="pearson_r", title="Pearson r", worst=-1.0),
+    ),
+}
+
+
+class EvaluateConfig(Section):
+    """Metrics, intervals, tests and ranks."""
+
+    metrics: Mapping[Kind, tuple[Metric, ...]] = DEFAULT_METRICS
+    """Metrics of each kind of task; the first is the one that claims rest on."""
+    nsd_tolerance_mm: float = Field(default=1.0, ge=0)
+    """Surfaces closer than this count as equal. FOMO26 takes 1.0 mm; FOMO25's value is not published."""
+    dice_both_empty: float = Field(default=1.0, ge=0, le=1)
+    """Dice where neither truth nor prediction holds a lesion."""
+    nsd_both_empty: float = Field(default=1.0, ge=0, le=1)
+    """NSD where neither truth nor prediction holds a lesion. FOMO26 sets 0, unlike its Dice."""
+    worst_error_years: float = Field(default=100.0, gt=0)
+    """Absolute error of an invalid age, and the largest error that counts (FOMO26)."""
+    max_age_years: float = Field(default=130.0, gt=0)
+    """A predicted age below 0 or above this is invalid."""
+    resamples: int = Field(default=10_000, ge=0)
+    """Bootstrap resamples of the test cases; the same ones for every run. 0: no intervals."""
+    confidence: float = Field(default=0.95, gt=0, lt=1)
+    """Coverage of the intervals (percentiles of the resamples)."""
+    permutations: int = Field(default=100_000, ge=0)
+    """Sign flips of each paired test between two runs. 0: no tests."""
+    significance: float = Field(default=0.05, gt=0, lt=1)
+    """A Holm-corrected p-value below this counts as a difference."""
+
+    @model_validator(mode="after")
+    def _suits(self) -> EvaluateConfig:
+        for kind, known in SUITS.items():
+            names = [m.name for m in self.metrics.get(kind, ())]  # type: ignore[call-overload]
+            if not names or len(set(names)) < len(names) or not set(names) <= set(known):
+                raise ValueError(f"metrics.{kind}: takes one or more of {', '.join(known)}, each once")
+        return self
+
+
+class TaskRef(Section):
+    """What evaluation needs to know of a task; the rest of its section belongs to other stages."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+    name: str
+    """Identifier of the task."""
+    kind: Kind
+    """Kind of target."""
+    title: str = ""
+    """Name on the leaderboard; default: the identifier in words."""
+
+    @property
+    def heading(self) -> str:
+        """The title, or the name in words."""
+        return self.title or self.name.replace("_", " ").capitalize()
+
+
+class EvaluateJob(Section):
+    """Configuration of the job that scores one run on one task."""
+
+    run: str
+    """The run."""
+    track: str = "method"
+    """Its track."""
+    task: TaskRef
+    """The task."""
+    seeds: tuple[int, ...] = Field(min_length=1)
+    """Seeds, in the order of the prediction tables."""
+    cohort: str = "test"
+    """Name of the test set."""
+    seed: int = 2026
+    """Seed of the resampling, the same for all runs."""
+    evaluate: EvaluateConfig = EvaluateConfig()
+    """How to evaluate."""
+
+
+class LeaderboardJob(Section):
+    """Configuration of the job that ranks all runs."""
+
+    experiment: str = ""
+    """Name of the experiment."""
+    seed: int = 2026
+    """Seed of the resampling."""
+    runs: tuple[Run, ...] = Field(min_length=1)
+    """The runs table."""
+    tasks: Mapping[str, TaskRef] = Field(min_length=1)
+    """Tasks by name, in the order of the columns."""
+    evaluate: EvaluateConfig = EvaluateConfig()
+    """How to evaluate."""
+
+
+class ReportJob(Section):
+    """Configuration of the page."""
+
+    experiment: str = ""
+    """Name of the experiment."""
+    runs: tuple[Run, ...] = ()
+    """The runs table."""
+    tasks: Mapping[str, TaskRef] = {}
+    """Tasks by name."""
+    datasets: Mapping[str, Mapping[str, Any]] = {}
+    """Sections of the data sets, as configured."""
+    seeds: tuple[int, ...] = ()
+    """Repetitions."""
+    spacing_mm: float | tuple[float, ...] | None = None
+    """Voxel size of the preprocessed scans."""
+    note: str = ""
+    """What this experiment can and cannot show, and which configuration shows more."""

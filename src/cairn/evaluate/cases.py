@@ -1,0 +1,174 @@
+"""Cases: every labelled test session against its prediction, with what is wrong with the prediction by name.
+
+An invalid prediction counts as the worst there is for its case, so that leaving a case out never pays.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from cairn.config.evaluate import EvaluateConfig
+from cairn.datasets.labels import check_labels
+from cairn.errors import CairnError
+from cairn.evaluate.metrics import dice, nsd
+from cairn.io.atomic import sha256
+from cairn.io.nifti import open_header, read_mask
+from cairn.io.tables import LABEL_COLUMNS, MISSING, PREDICTION_COLUMNS, read_table
+
+Key = tuple[str, str]
+Floats = npt.NDArray[np.float64]
+GRID_TOLERANCE_MM = 1e-2
+OK = "ok"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One test session: what is true, what counts as predicted, and ``ok`` or why the prediction is invalid."""
+
+    subject: str
+    session: str
+    status: str
+    label: float | None = None
+    prediction: float | None = None
+    dice: float | None = None
+    nsd: float | None = None
+
+    @property
+    def key(self) -> Key:
+        """Subject and session."""
+        return self.subject, self.session
+
+
+def read_labels(path: Path, kind: str) -> dict[Key, dict[str, str]]:
+    """Labels of the test sessions, sorted by subject and session.
+
+    Raises:
+        CairnError: for a label that the task cannot use, and for an empty table.
+    """
+    rows = read_table(path, LABEL_COLUMNS)
+    if not rows:
+        raise CairnError(f"{path}: no labelled session.", "A test set needs labels.", "no-labels")
+    check_labels(rows, kind, path)
+    return {(r["subject"], r["session"]): r for r in sorted(rows, key=lambda r: (r["subject"], r["session"]))}
+
+
+def read_predictions(path: Path, known: Mapping[Key, object]) -> dict[Key, dict[str, str]]:
+    """Predictions by subject and session.
+
+    Raises:
+        CairnError: for a session that has no label, or two predictions.
+    """
+    found: dict[Key, dict[str, str]] = {}
+    for row in read_table(path, PREDICTION_COLUMNS):
+        key = row["subject"], row["session"]
+        who = f"{path}: subject {key[0]}, session {key[1]}"
+        if key not in known:
+            raise CairnError(
+                f"{who} is not in the test set.", "Predict the sessions of this task's test set.", "unknown-session"
+            )
+        if key in found:
+            raise CairnError(f"{who} is predicted twice.", "Keep one row a session.", "duplicate")
+        found[key] = row
+    return found
+
+
+def score_cases(labels: Path, predictions: Path, kind: str, config: EvaluateConfig) -> list[Case]:
+    """Score one table of predictions against the labels, one case a labelled session, sorted.
+
+    Raises:
+        CairnError: what `read_labels` and `read_predictions` raise. An invalid prediction is no error: it is reported
+            in the case's status and counts as the worst.
+    """
+    truth = read_labels(labels, kind)
+    given = read_predictions(predictions, truth)
+    if kind == "segmentation":
+        return [_mask_case(k, r, given.get(k), labels.parent, predictions.parent, config) for k, r in truth.items()]
+    values = {key: float(row["value"]) for key, row in truth.items()}
+    high = 1.0 if kind == "classification" else config.max_age_years
+    worst = _opposite(values, kind, config.worst_error_years)
+    cases = []
+    for key, label in values.items():
+        status, value = _checked_value(given.get(key), high)
+        prediction = value if status == OK else worst[key]
+        cases.append(Case(*key, status=status, label=label, prediction=prediction))
+    return cases
+
+
+def _opposite(values: Mapping[Key, float], kind: str, error: float) -> dict[Key, float]:
+    """The worst prediction of every case.
+
+    An age is missed by ``error`` years towards the other side of the mean, so that the correlation suffers as well.
+    """
+    if kind == "classification":
+        return {key: 1.0 - label for key, label in values.items()}
+    centre = sum(values.values()) / len(values)
+    return {key: label - error if label >= centre else label + error for key, label in values.items()}
+
+
+def _checked_value(row: Mapping[str, str] | None, high: float) -> tuple[str, float]:
+    """``ok`` and the value, or the reason why there is none."""
+    status = _status(row)
+    if row is None or status != OK:
+        return status, math.nan
+    try:
+        value = float(row["value"])
+    except ValueError:
+        return "not-a-number", math.nan
+    if not math.isfinite(value):
+        return "not-finite", math.nan
+    return (OK, value) if 0.0 <= value <= high else ("out-of-range", math.nan)
+
+
+def _status(row: Mapping[str, str] | None) -> str:
+    if row is None:
+        return "missing"
+    return row["status"] if row["status"] != MISSING else "no-status"
+
+
+def _mask_case(
+    key: Key, label: Mapping[str, str], row: Mapping[str, str] | None, truth_root: Path, root: Path,
+    config: EvaluateConfig,
+) -> Case:  # fmt: skip
+    truth_path = truth_root / label["mask"]
+    status = _status(row)
+    if row is not None and status == OK:
+        status = _mask_status(row, root, truth_path)
+    if row is None or status != OK:
+        return Case(*key, status=status, dice=0.0, nsd=0.0)
+    truth, predicted = read_mask(truth_path), read_mask(root / row["mask"])
+    spacing = [float(v) for v in np.linalg.norm(open_header(truth_path)[2][:3, :3], axis=0)]
+    return Case(
+        *key, status=OK, dice=dice(predicted, truth, config.dice_both_empty),
+        nsd=nsd(predicted, truth, spacing, config.nsd_tolerance_mm, config.nsd_both_empty),
+    )  # fmt: skip
+
+
+def _mask_status(row: Mapping[str, str], root: Path, truth: Path) -> str:
+    """``ok``, or what is wrong with a predicted mask: gone, altered, unreadable, on another grid."""
+    path = root / row["mask"]
+    if row["mask"] == MISSING or not path.is_file():
+        return "no-mask"
+    if sha256(path) != row["mask_sha256"]:
+        return "mask-altered"
+    try:
+        _, shape, affine = open_header(path)
+        read_mask(path)
+    except CairnError as error:
+        return error.code
+    _, wanted_shape, wanted_affine = open_header(truth)
+    if shape != wanted_shape:
+        return "wrong-shape"
+    return OK if _corner_shift_mm(shape, affine, wanted_affine) <= GRID_TOLERANCE_MM else "wrong-grid"
+
+
+def _corner_shift_mm(shape: Sequence[int], a: Floats, b: Floats) -> float:
+    """Largest distance between the same corner of a grid under two affines, in mm."""
+    corners = np.array(list(itertools.product(*((0, n - 1) for n in shape), (1,))), float)
+    return float(np.linalg.norm((corners @ (a - b).T)[:, :3], axis=1).max())

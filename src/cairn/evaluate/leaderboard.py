@@ -1,0 +1,195 @@
+"""The leaderboard: values, ranks and tiers with intervals, comparisons of runs; as CSV and JSON.
+
+Numbers are written with six decimals, so that equal scores give equal bytes on any machine.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cairn.config.evaluate import EvaluateConfig, LeaderboardJob
+from cairn.config.runs import Run
+from cairn.evaluate.board import TaskBoard, read_board
+from cairn.evaluate.cases import OK
+from cairn.evaluate.comparison import CLAIM_SEEDS, compare_all, pretraining_effect
+from cairn.evaluate.ranking import first_share, places, task_ranks, tiers
+from cairn.evaluate.resampling import interval
+from cairn.io.atomic import write_json, write_text
+
+Floats = npt.NDArray[np.float64]
+Row = dict[str, Any]
+DECIMALS = 6
+
+
+def leaderboard(job: LeaderboardJob, cases: Sequence[Path], scores: Sequence[Path], table: Path, data: Path) -> Row:
+    """Rank all runs and write ``leaderboard.csv`` and ``leaderboard.json``.
+
+    Args:
+        job: configuration.
+        cases: ``cases.tsv`` of every run and task.
+        scores: ``scores.parquet`` in the same order.
+        table: where the CSV goes.
+        data: where the JSON goes.
+
+    Returns:
+        Facts for the card.
+
+    Raises:
+        CairnError: see `cairn.evaluate.board.read_board`.
+    """
+    boards = read_board(job, cases, scores)
+    found = _stable(build(job, boards))
+    write_json(data, found)
+    write_text(table, as_csv(found))
+    return {"separable": found["separable"]}
+
+
+def build(job: LeaderboardJob, boards: Sequence[TaskBoard]) -> Row:
+    """Everything the leaderboard says, as plain data; ``rows`` in the order of the table."""
+    rows: list[Row] = []
+    separable = {}
+    for track in dict.fromkeys(r.track for r in job.runs):
+        runs = [r for r in job.runs if r.track == track]
+        ranked = ranked_rows([r.run for r in runs if r.ranked], boards, job.evaluate)
+        separable[track] = _separable(ranked, boards)
+        rows += sorted(
+            (_row(r, boards, ranked.get(r.run)) for r in runs),
+            key=lambda r: (r["place"] is None, r["place"] or 0, [x.run for x in job.runs].index(r["run"])),
+        )
+    pairs = compare_all(boards, job.evaluate)
+    return {
+        "experiment": job.experiment,
+        "evaluate": job.evaluate.model_dump(mode="json"),
+        "tasks": [_task(b) for b in boards],
+        "rows": rows,
+        "separable": separable,
+        "pairs": pairs,
+        "pretraining": pretraining_effect(pairs, job.runs, boards),
+    }
+
+
+def ranked_rows(runs: Sequence[str], boards: Sequence[TaskBoard], config: EvaluateConfig) -> dict[str, Row]:
+    """Place, tier, overall rank and task ranks with intervals of the runs that compete with each other."""
+    if not runs:
+        return {}
+    point, spread = [], []
+    for board in boards:
+        names: list[str] = [m.name for m in board.metrics]
+        entered = board.entered(runs)
+        point.append(task_ranks({n: board.values(runs, n) for n in names}, board.metrics, entered))
+        if config.resamples:
+            resampled = {n: board.resampled(runs, n) for n in names}
+            spread.append(task_ranks(resampled, board.metrics, entered))
+    overall = np.mean(point, axis=0)[0]
+    resampled_overall = np.mean(spread, axis=0) if spread else overall[None]
+    bounds = [_bounds(resampled_overall[:, i], config) for i in range(len(runs))]
+    place = places(list(overall))
+    tier = tiers(list(overall), [b[0] for b in bounds], [b[1] for b in bounds])
+    share = first_share(resampled_overall)
+    return {
+        run: {
+            "place": place[i], "tier": tier[i], "first_share": share[i],
+            "overall": {"value": overall[i], "low": bounds[i][0], "high": bounds[i][1]},
+            "ranks": {
+                b.task.name: {"value": point[t][0, i], **_named(spread[t][:, i] if spread else point[t][:, i], config)}
+                for t, b in enumerate(boards)
+            },
+        }
+        for i, run in enumerate(runs)
+    }  # fmt: skip
+
+
+def _bounds(values: Floats, config: EvaluateConfig) -> tuple[float, float]:
+    low, high = interval(values, config.confidence)
+    assert low is not None, "a rank is always defined"
+    assert high is not None
+    return low, high
+
+
+def _named(values: Floats, config: EvaluateConfig) -> Row:
+    low, high = _bounds(values, config)
+    return {"low": low, "high": high}
+
+
+def _separable(ranked: Mapping[str, Row], boards: Sequence[TaskBoard]) -> Row:
+    """Whether a winner may be named: where the first tier holds one run alone, with three seeds behind every run."""
+    first = [run for run, row in ranked.items() if row["tier"] == 1]
+    seeds = [len(b.cases[run].seeds) for b in boards for run in ranked if run in b.cases]
+    enough = bool(seeds) and min(seeds) >= CLAIM_SEEDS
+    winner = first[0] if len(first) == 1 and len(ranked) > 1 and enough else None
+    return {"winner": winner, "first_tier": first, "enough_seeds": enough}
+
+
+def _row(run: Run, boards: Sequence[TaskBoard], ranked: Row | None) -> Row:
+    empty: Row = {"place": None, "tier": None, "first_share": None, "overall": None, "ranks": {}}
+    scores = {b.task.name: _scores(run.run, b) for b in boards if run.run in b.cases}
+    named = {"run": run.run, "label": run.label, "track": run.track, "method": run.method, "ranked": run.ranked}
+    return named | (ranked or empty) | {"scores": scores}
+
+
+def _scores(run: str, board: TaskBoard) -> Row:
+    """Metrics of a run on a task: seed mean with interval, each seed, and what was invalid."""
+    cases = board.cases[run]
+    found: Row = {}
+    for metric in board.metrics:
+        row = board.scores[run, metric.name, -1]
+        found[metric.name] = {
+            "value": row["value"], "low": row["ci_low"], "high": row["ci_high"],
+            "seeds": {str(s): board.value(run, metric.name, s) for s in cases.seeds},
+        }  # fmt: skip
+    invalid = sum(status != OK for row in cases.status for status in row)
+    return {"metrics": found, "invalid": invalid, "predictions": len(cases.seeds) * len(cases.keys)}
+
+
+def _task(board: TaskBoard) -> Row:
+    first = next(iter(board.cases.values()), None)
+    return {
+        "name": board.task.name, "kind": board.task.kind, "title": board.task.heading,
+        "metrics": [m.model_dump(mode="json") for m in board.metrics],
+        "cohort": first.cohort if first else None,
+        "cases": len(first.keys) if first else 0,
+        "subjects": len(set(first.subjects)) if first else 0,
+        "positives": int((first.label == 1).sum()) if first and board.task.kind == "classification" else None,
+    }  # fmt: skip
+
+
+def _stable(data: Any) -> Any:
+    """Plain data with floats of six decimals, without a negative zero."""
+    if isinstance(data, Mapping):
+        return {k: _stable(v) for k, v in data.items()}
+    if isinstance(data, list | tuple):
+        return [_stable(v) for v in data]
+    if isinstance(data, float | np.floating):
+        return None if np.isnan(data) else round(float(data), DECIMALS) + 0.0
+    return int(data) if isinstance(data, np.integer) else data
+
+
+def as_csv(data: Row) -> str:
+    """One row a run; what does not apply is empty."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    header = ["place", "tier", "run", "label", "track", "overall_rank", "overall_rank_low", "overall_rank_high"]
+    for task in data["tasks"]:
+        header += [f"{task['name']}_rank{end}" for end in ("", "_low", "_high")]
+        header += [f"{task['name']}_{m['name']}{end}" for m in task["metrics"] for end in ("", "_low", "_high")]
+    writer.writerow(header)
+    for row in data["rows"]:
+        cells = [row[c] for c in ("place", "tier", "run", "label", "track")] + _triple(row["overall"])
+        for task in data["tasks"]:
+            cells += _triple(row["ranks"].get(task["name"]))
+            metrics = row["scores"].get(task["name"], {}).get("metrics", {})
+            for metric in task["metrics"]:
+                cells += _triple(metrics.get(metric["name"]))
+        writer.writerow(["" if c is None else f"{c:.{DECIMALS}f}" if isinstance(c, float) else c for c in cells])
+    return out.getvalue()
+
+
+def _triple(value: Mapping[str, Any] | None) -> list[Any]:
+    return [None, None, None] if value is None else [value["value"], value["low"], value["high"]]

@@ -1,0 +1,88 @@
+"""Ranks as FOMO25 makes them: per metric with shared places, mean over a task's metrics, mean over tasks.
+
+Everything works on arrays ``[B, runs]``, where B is 1 for the leaderboard and the number of resamples for intervals.
+The rule reproduces every cell of FOMO25's published tables (tests/unit/evaluate/test_ranking.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cairn.config.evaluate import Metric
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+
+def oriented(values: Floats, metric: Metric) -> Floats:
+    """Values on the printed precision, higher is better; what is undefined ranks below the worst."""
+    rounded = np.round(values, metric.decimals)
+    signed = rounded if metric.higher_is_better else -rounded
+    return np.where(np.isnan(values), -np.inf, signed)
+
+
+def metric_ranks(values: Floats, metric: Metric) -> Floats:
+    """Competition ranks: one more than the number of strictly better runs, so that equals share the smaller rank.
+
+    Args:
+        values: ``[B, runs]``, NaN where undefined.
+        metric: gives direction and precision.
+    """
+    score = oriented(values, metric)
+    return np.asarray(1.0 + (score[:, None, :] > score[:, :, None]).sum(axis=2))
+
+
+def task_ranks(values: Mapping[str, Floats], metrics: Sequence[Metric], entered: Bools) -> Floats:
+    """Mean of a task's metric ranks, ``[B, runs]``; whoever did not enter gets the number of entries plus one.
+
+    Args:
+        values: per metric ``[B, runs]``.
+        metrics: the task's metrics.
+        entered: ``[runs]``, who has results on this task.
+    """
+    found = np.full(next(iter(values.values())).shape, float(entered.sum()) + 1.0)
+    if entered.any():
+        ranks = [metric_ranks(values[m.name][:, entered], m) for m in metrics]
+        found[:, entered] = np.mean(ranks, axis=0)
+    return found
+
+
+def places(overall: Sequence[float]) -> list[int]:
+    """Place of every run by its overall rank; equal ranks share a place."""
+    rounded = [round(v, 6) for v in overall]
+    return [1 + sum(other < own for other in rounded) for own in rounded]
+
+
+def tiers(overall: Sequence[float], low: Sequence[float], high: Sequence[float]) -> list[int]:
+    """Tier of every run: a new tier opens at the first run whose interval lies wholly above that of its tier's best.
+
+    Runs of one tier cannot be told apart with these test cases.
+    """
+    order = sorted(range(len(overall)), key=lambda i: (overall[i], high[i]))
+    found, tier, leader = [0] * len(overall), 0, -1
+    for i in order:
+        if leader < 0 or low[i] > high[leader]:
+            tier, leader = tier + 1, i
+        found[i] = tier
+    return found
+
+
+def first_share(overall: Floats) -> list[float]:
+    """Share of resamples in which each run ranks first, ``[runs]``; runs that tie share the resample."""
+    best = np.isclose(overall, overall.min(axis=1, keepdims=True), atol=1e-9)
+    return [float(v) for v in (best / best.sum(axis=1, keepdims=True)).mean(axis=0)]
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down correction for several tests."""
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    found: list[Any] = [0.0] * len(p_values)
+    running = 0.0
+    for position, i in enumerate(order):
+        running = max(running, min(1.0, (len(p_values) - position) * p_values[i]))
+        found[i] = running
+    return found

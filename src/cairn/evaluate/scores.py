@@ -1,0 +1,71 @@
+"""Score one run on one task: cases, metrics of every seed and of their mean, bootstrap intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cairn.config.evaluate import EvaluateJob
+from cairn.errors import CairnError
+from cairn.evaluate.cases import OK, score_cases
+from cairn.evaluate.resampling import interval, metric_values, resample_counts
+from cairn.evaluate.tables import SEED_MEAN, RunCases, as_arrays, write_cases, write_scores
+
+
+def evaluate(job: EvaluateJob, labels: Path, predictions: Sequence[Path], cases: Path, scores: Path) -> dict[str, Any]:
+    """Write ``cases.tsv`` and ``scores.parquet`` of one run on one task.
+
+    Args:
+        job: configuration.
+        labels: the test labels; mask paths are relative to their folder.
+        predictions: one table a seed, in the order of ``job.seeds``.
+        cases: where to write the cases.
+        scores: where to write the scores.
+
+    Returns:
+        Facts for the card: number of cases, and every invalid prediction by name.
+
+    Raises:
+        CairnError: when tables and seeds do not match, or a table cannot be used.
+    """
+    if len(predictions) != len(job.seeds) or len(set(job.seeds)) != len(job.seeds):
+        raise CairnError(
+            f"{len(predictions)} prediction table(s) for seeds {', '.join(map(str, job.seeds))}.",
+            "Give one table a seed, in the order of the seeds.", "seeds",
+        )  # fmt: skip
+    by_seed = {
+        seed: score_cases(labels, table, job.task.kind, job.evaluate)
+        for seed, table in zip(job.seeds, predictions, strict=True)
+    }
+    write_cases(cases, job.cohort, by_seed)
+    write_scores(scores, score_rows(job, as_arrays(job.cohort, by_seed)))
+    invalid = [
+        f"seed {s}: {c.subject}/{c.session}: {c.status}" for s, rows in by_seed.items() for c in rows if c.status != OK
+    ]
+    return {"cases": len(by_seed[job.seeds[0]]), "invalid_predictions": invalid}
+
+
+def score_rows(job: EvaluateJob, cases: RunCases) -> list[dict[str, Any]]:
+    """Rows of ``scores.parquet``: per metric every seed, then the mean over seeds (seed -1)."""
+    config = job.evaluate
+    counts = resample_counts(cases.subjects, config.resamples, job.task.name, job.cohort, job.seed)
+    once = np.ones((1, len(cases.keys)), np.int64)
+    rows = []
+    for metric in config.metrics[job.task.kind]:
+        value = metric_values(metric.name, cases, once, config.worst_error_years)[:, 0]
+        spread = metric_values(metric.name, cases, counts, config.worst_error_years)
+        for seed, plain, resampled in [
+            *zip(cases.seeds, value, spread, strict=True),
+            (SEED_MEAN, value.mean(), spread.mean(axis=0)),
+        ]:
+            undefined = bool(np.isnan(plain))
+            low, high = (None, None) if undefined else interval(resampled, config.confidence)
+            rows.append({
+                "run": job.run, "track": job.track, "task": job.task.name, "cohort": job.cohort, "seed": seed,
+                "metric": metric.name, "value": None if undefined else float(plain), "ci_low": low, "ci_high": high,
+                "n": len(cases.keys),
+            })  # fmt: skip
+    return rows

@@ -1,0 +1,19 @@
+"""Rank all runs: values, ranks and tiers with intervals, run against run, did pretraining help."""
+
+import json
+from pathlib import Path
+
+from cairn.config import parse
+from cairn.config.evaluate import LeaderboardJob
+from cairn.evaluate.leaderboard import leaderboard
+from cairn.provenance import Job, script
+
+FILES = {"cases": [Path], "scores": [Path], "csv": Path, "json": Path, "card": Path}
+
+
+def main(job: Job, config: dict, cases: list[Path], scores: list[Path], csv: Path, card: Path, **out: Path) -> None:
+    facts = leaderboard(parse(LeaderboardJob, config), cases, scores, csv, out["json"])
+    job.card(card, inputs=[*cases, *scores], outputs=[csv, out["json"]], **facts)
+
+
+script(__doc__, main, config=json.loads, **FILES)
