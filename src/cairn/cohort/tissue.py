@@ -1,23 +1,26 @@
 """From a T1-weighted head to tissue fractions: the person's own folding, read off the person's own scan.
 
-Bias is a cubic polynomial fitted to the log residual of a three-class mixture (as in Wells et al., IEEE TMI 1996);
-partial-volume fractions follow from where a voxel's intensity lies between the class means.
+The bias field is N4's (Tustison et al., IEEE TMI 2010); partial-volume fractions follow from where a voxel's intensity
+lies between the means of a three-class mixture.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from cairn.strip.morphology import largest_component
+
 TISSUES = ("csf", "gm", "dgm", "wm", "bone", "fat", "muscle")
 T1_SIGNAL = (None, None, None, 1.0, 0.10, 1.0, 0.45)  # CSF and grey matter as the mixture finds them
 RESIDUAL_LIMIT = 0.25
 MARGIN_MM = ((24, 24), (26, 30), (34, 24))  # around the brain's box: left/right, back/front, below/above
-EXPONENTS = [e for e in product(range(4), repeat=3) if 0 < sum(e) <= 3]
+N4_SPLINE_MM = 150.0
+BIAS_RANGE = 1.7  # N4 extrapolates outside the brain; there the field is held within this factor of its median
 
 Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -46,7 +49,7 @@ def head_tissues(head: Array, brain: Mask, voxel_mm: float) -> Tissues:
 
     head, brain, seen = _frame(head, brain, voxel_mm)
     depth = _signed_distance(brain, voxel_mm)
-    flat, grey, csf = _flatten(head, brain, depth)
+    flat, grey, csf = _flatten(head, brain, depth, voxel_mm)
     low, high = _box(brain)
     unit = [(np.arange(n, dtype=np.float32) - a) / (b - a) for n, a, b in zip(head.shape, low, high, strict=True)]
     soft = np.clip(ndi.gaussian_filter(brain.astype(np.float32), 0.7), 0, 1)
@@ -114,30 +117,31 @@ def _mixture(x: npt.NDArray[Any], rounds: int = 25) -> tuple[npt.NDArray[Any], n
     return np.sort(means), member
 
 
-def _flatten(head: Array, brain: Mask, depth: Array) -> tuple[Array, float, float]:
+def _flatten(head: Array, brain: Mask, depth: Array, voxel_mm: float) -> tuple[Array, float, float]:
     """Head without bias, white matter at 1; grey matter's and CSF's mean in these units."""
-    inner = np.flatnonzero(((depth > 3) & (head > np.percentile(head[brain], 2))).ravel())
-    sample = inner[:: max(1, len(inner) // 40_000)]
-    size = np.array(head.shape) - 1
-    at = np.stack(np.unravel_index(sample, head.shape), 1) / size * 2 - 1
-    design = np.stack([np.prod(at**e, 1) for e in EXPONENTS], 1)
-    raw = np.log(np.maximum(head.ravel()[sample], 1e-3))
-    weights = np.zeros(len(EXPONENTS))
-    for _ in range(3):
-        x = np.exp(raw - design @ weights)
-        means, member = _mixture(x)
-        sure = member[:, 1:].max(1) > 0.8  # CSF is left out: its mean is no constant
-        residual = (np.log(x) - np.log(means[1:][member[:, 1:].argmax(1)]))[sure]
-        weights += np.linalg.lstsq(design[sure], residual, rcond=None)[0]
-    axes = [np.linspace(-1, 1, n, dtype=np.float32) for n in head.shape]
-    bias = np.zeros(head.shape, np.float32)
-    for weight, (i, j, k) in zip(weights, EXPONENTS, strict=True):
-        bias += np.float32(weight) * np.einsum("i,j,k->ijk", axes[0] ** i, axes[1] ** j, axes[2] ** k)
-    flat = head / np.exp(np.clip(bias, -0.6, 0.6))
-    means, _ = _mixture(flat.ravel()[sample])
+    bias = _bias(head, brain, voxel_mm)
+    middle = float(np.median(bias[brain]))
+    flat = head / np.where(brain, bias, np.clip(bias, middle / BIAS_RANGE, middle * BIAS_RANGE))
+    inner = flat[depth > 3]
+    means, _ = _mixture(inner[:: max(1, len(inner) // 40_000)])
     flat /= means[2]
     csf = min(means[0] / means[2], float(np.percentile(flat[brain], 3)) * 1.15, 0.45)
     return flat.astype(np.float32), float(means[1] / means[2]), csf
+
+
+def _bias(head: Array, brain: Mask, voxel_mm: float) -> Array:
+    """N4's field, on one thread, which makes it bitwise repeatable."""
+    os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"  # read when ITK is first used
+    import ants
+
+    spacing = (voxel_mm,) * 3
+    field = ants.n4_bias_field_correction(
+        ants.from_numpy(head + head.max() * np.float32(1e-3), spacing=spacing),
+        mask=ants.from_numpy(brain.astype(np.float32), spacing=spacing),
+        shrink_factor=max(1, round(4 / voxel_mm)), convergence={"iters": [50] * 4, "tol": 1e-6},
+        spline_param=N4_SPLINE_MM, return_bias_field=True,
+    )  # fmt: skip
+    return np.asarray(field.numpy(), np.float32)
 
 
 def _brain_fractions(flat: Array, grey: float, csf: float, unit: list[Array]) -> Array:
@@ -177,7 +181,8 @@ def _outside_fractions(flat: Array, depth: Array, seen: Mask, voxel_mm: float) -
 
     far = np.maximum(-depth, 0)
     rounds = max(1, round(3 / voxel_mm))
-    head = ndi.binary_closing(ndi.gaussian_filter(flat, 1 / voxel_mm) > 0.16, iterations=rounds) | (depth > 0)
+    head = ndi.binary_closing(ndi.gaussian_filter(flat, 1 / voxel_mm) > 0.18, iterations=rounds) | (depth > 0)
+    head = largest_component(ndi.binary_opening(head, iterations=rounds))
     head = np.stack([ndi.binary_fill_holes(head[..., k]) for k in range(head.shape[2])], -1)
     skin_depth = ndi.distance_transform_edt(head) * voxel_mm
     film = np.exp(-((far / 1.6) ** 2)) * (flat < 0.55)

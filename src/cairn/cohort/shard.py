@@ -1,0 +1,154 @@
+"""One shard of the cohort on disk: raw scans and their index, and the truth apart from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cairn.cohort.plan import MASK_SEQUENCE, Visit, visits
+from cairn.config.cohort import CohortConfig, CohortSet
+from cairn.io.atomic import sha256, write_json
+from cairn.io.nifti import write_scan
+from cairn.io.sharding import shard_name, shard_of
+from cairn.io.tables import INDEX_COLUMNS, LABEL_COLUMNS, write_table
+
+
+@dataclass(frozen=True)
+class Made:
+    """Rows and truth of one session."""
+
+    index: list[dict[str, Any]]
+    label: dict[str, Any] | None
+    anatomy: dict[str, Any]
+
+
+def make_shard(
+    config: CohortConfig, dataset: str, spec: CohortSet, shard: int, shards: int, donors: Path, raw: Path, truth: Path
+) -> list[Path]:
+    """Make one shard of a data set: raw scans, index, truth.
+
+    Args:
+        config: the cohort.
+        dataset: the data set's name; with the set's seed and the subject it decides every voxel.
+        spec: the data set.
+        shard: which of ``shards``; only sessions whose hash says so are made.
+        shards: number of shards.
+        donors: folder of ``{donor}.safetensors``.
+        raw: root of the data set's raw scans, ``raw/{dataset}``.
+        truth: root of its truth, ``truth/{dataset}``.
+
+    Returns:
+        The shard's index, anatomy and labels files.
+
+    Raises:
+        CairnError: when the set asks for unknown sites or foreign donors, or a donor file is missing.
+    """
+    import torch
+
+    from cairn.cohort.anatomy import LoadedDonor
+    from cairn.cohort.donor import load_donor
+
+    torch.set_num_threads(1)  # shards run side by side; sums over threads would depend on their number
+    chosen = [v for v in visits(config, dataset, spec) if shard_of(v.subject, v.session, shards) == shard]
+    made: dict[str, Made] = {}
+    donor: LoadedDonor | None = None
+    for visit in sorted(chosen, key=lambda v: (v.donor, v.key)):  # one donor in memory at a time
+        if donor is None or donor.name != visit.donor:
+            donor = LoadedDonor(load_donor(donors / f"{visit.donor}.safetensors"))
+        made[visit.key] = _make_session(config, visit, spec, donor, raw, truth)
+    ordered = [made[key] for key in sorted(made)]
+    name = shard_name(shard)
+    files = [raw / "index" / f"{name}.tsv", truth / "anatomy" / f"{name}.json", truth / "labels" / f"{name}.tsv"]
+    write_table(files[0], (row for m in ordered for row in m.index), INDEX_COLUMNS)
+    write_json(files[1], {key: made[key].anatomy for key in sorted(made)})
+    write_table(files[2], (m.label for m in ordered if m.label is not None), LABEL_COLUMNS)
+    return files
+
+
+def gather_labels(parts: Iterable[Path], out: Path) -> None:
+    """Join the labels of all shards into one table, sorted by subject and session."""
+    from cairn.io.tables import read_table
+
+    rows = [row for part in parts for row in read_table(part, LABEL_COLUMNS)]
+    write_table(out, sorted(rows, key=lambda r: (r["subject"], r["session"])), LABEL_COLUMNS)
+
+
+def _make_session(config: CohortConfig, visit: Visit, spec: CohortSet, donor: Any, raw: Path, truth: Path) -> Made:
+    from cairn.cohort.scanner import acquire, poses, prescribe
+    from cairn.cohort.signal import signal
+    from cairn.cohort.subject import make_anatomy
+
+    site = config.sites[visit.site]
+    anatomy = make_anatomy(donor, visit, config.voxel_mm)
+    pose = poses(visit, site)
+    grids: dict[str, Any] = {}
+    rows = []
+    for sequence in visit.sequences:
+        protocol = site.protocols[sequence]
+        grid = prescribe(anatomy, visit, site, sequence, protocol, config.coarsen, pose[visit.reference])
+        image = signal(anatomy, visit, site, sequence)
+        path = (
+            Path(_folder(visit))
+            / ("dwi" if sequence in ("DWI", "ADC") else "anat")
+            / f"{_stem(visit)}_{sequence}.nii.gz"
+        )
+        write_scan(raw / path, acquire(anatomy, image, visit, site, sequence, grid, pose[sequence]), grid.affine)
+        grids[sequence] = grid
+        rows.append(_index_row(visit, spec, sequence, path, raw, grid))
+    return Made(sorted(rows, key=lambda r: str(r["sequence"])), *_truth(visit, spec, site, anatomy, grids, pose, truth))
+
+
+def _index_row(visit: Visit, spec: CohortSet, sequence: str, path: Path, raw: Path, grid: Any) -> dict[str, Any]:
+    import nibabel as nib
+
+    return {
+        "dataset": visit.dataset, "subject": visit.subject, "session": visit.session, "sequence": sequence,
+        "path": path.as_posix(), "sha256": sha256(raw / path), "shape": "x".join(map(str, grid.shape)),
+        "zooms": "x".join(f"{z:.4g}" for z in np.linalg.norm(grid.affine[:3, :3], axis=0)),
+        "orientation": "".join(nib.aff2axcodes(grid.affine)),  # type: ignore[attr-defined]
+        "sex": visit.sex, "site": visit.site, "split": spec.split,
+    }  # fmt: skip
+
+
+def _truth(
+    visit: Visit, spec: CohortSet, site: Any, anatomy: Any, grids: dict[str, Any], pose: dict[str, Any], truth: Path
+) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    """Write the masks of a session; return its label row and its entry in the anatomy file."""
+    from cairn.cohort.scanner import distortion, take
+
+    reference = visit.reference
+    brain = take(anatomy, anatomy.brain[None], grids[reference], pose[reference], distortion(site, reference))[0]
+    brain_path = f"{_folder(visit)}/{_stem(visit)}_desc-brain_mask.nii.gz"
+    write_scan(truth / brain_path, (brain.numpy() >= 0.5).astype(np.uint8), grids[reference].affine)
+    lesion = anatomy.overlays.get(visit.finding) if visit.finding in MASK_SEQUENCE else None
+    mask, mask_sequence = None, None
+    if lesion is not None and MASK_SEQUENCE[visit.finding] in grids:
+        mask_sequence = MASK_SEQUENCE[visit.finding]
+        on = grids[mask_sequence]
+        seen = take(anatomy, lesion[None], on, pose[mask_sequence], distortion(site, mask_sequence))[0].numpy()
+        mask = f"{_folder(visit)}/{_stem(visit)}_desc-{visit.finding}_mask.nii.gz"
+        write_scan(truth / mask, (seen >= min(0.5, 0.5 * float(seen.max()))).astype(np.uint8), on.affine)
+    back = np.linalg.inv(pose[reference])
+    entry = {
+        "reference": reference, "brain_mask": brain_path, "age": round(visit.age_years, 3), "donor": visit.donor,
+        "site": visit.site, "finding": visit.finding, "ventricle_ml": round(anatomy.ventricle_ml, 3),
+        "lesion_ml": 0.0 if lesion is None else round(anatomy.ml(lesion), 3),
+        "motion": {s: (pose[s] @ back).tolist() for s in sorted(pose)},
+    }  # fmt: skip
+    if spec.role == "pretrain":
+        return None, entry
+    value = {"infarct": visit.label, "age": round(visit.age_years, 2)}.get(spec.role)
+    label = {"subject": visit.subject, "session": visit.session, "value": value, "mask": mask}
+    return {**label, "mask_sequence": mask_sequence}, entry
+
+
+def _folder(visit: Visit) -> str:
+    return f"sub-{visit.subject}/ses-{visit.session}"
+
+
+def _stem(visit: Visit) -> str:
+    return f"sub-{visit.subject}_ses-{visit.session}"
