@@ -2,8 +2,8 @@
 
 Method: Fisch et al., deepbet: Fast brain extraction of T1-weighted MRI using convolutional neural networks,
 Comput. Biol. Med. 2024. A first network finds the brain's box in the whole head at 128^3 voxels; a second segments
-that box at 256^3. The first alone, its mask carried back smoothly, agrees with the second to a Dice of 0.982 to 0.990 on
-five heads, at a tenth of the cost (the second at 128^3 does far worse, 0.89 to 0.94: it was trained at one scale; at
+that box at 256^3. The first alone, its mask carried back smoothly, agrees with the second to a Dice of 0.982 to 0.990
+on five heads, at a tenth of the cost (the second at 128^3 does far worse, 0.89 to 0.94: it was trained at one scale; at
 192^3 it reaches 0.986 to 0.992 at a third of the cost). The package itself is not installed: it puts a folder ``data``
 straight into site-packages, and pins more than these two networks need.
 """

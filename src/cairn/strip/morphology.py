@@ -30,3 +30,11 @@ def fill_holes(mask: Mask) -> Mask:
     padded = np.pad(mask, 1)
     labels, _ = ndimage.label(~padded)
     return np.asarray(labels != labels[0, 0, 0])[1:-1, 1:-1, 1:-1]
+
+
+def ball(radius_mm: float, zooms: npt.NDArray[np.float64]) -> Mask:
+    """A ball as structuring element for voxels of ``zooms`` mm; at least the centre voxel."""
+    reach = np.floor(radius_mm / np.asarray(zooms)).astype(int)
+    axes = np.ogrid[tuple(slice(-r, r + 1) for r in reach)]
+    square = sum((a * z) ** 2 for a, z in zip(axes, zooms, strict=True))
+    return np.asarray(square <= radius_mm**2 + 1e-6)

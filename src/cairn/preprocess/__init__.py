@@ -1,0 +1,1 @@
+"""From raw scans to tensors: one function for pretraining, fine-tuning and inference."""

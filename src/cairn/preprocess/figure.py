@@ -1,0 +1,78 @@
+"""A session's picture for quality control: stripped brain, one row a sequence, with the template's outline."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+
+import numpy as np
+
+from cairn.io.geometry import resample
+from cairn.io.shard import SessionGeometry
+from cairn.preprocess.native import Array, Mask, Volume
+from cairn.preprocess.resources import Template
+
+TILE = 112  # pixels of a slice's longer side
+OUTLINE = np.array([255, 176, 0], np.uint8)  # amber: seen on grey by every kind of colour vision
+SLICES = ((2, 0.35), (2, 0.52), (2, 0.68), (1, 0.5), (0, 0.42))  # axis, and where between the brain's ends
+QUALITY = 82
+
+
+def session_picture(
+    pictures: Mapping[str, Volume], mask: Mask, geometry: SessionGeometry, template: Template, align: str
+) -> bytes:
+    """JPEG of a session: per sequence three axial slices, a coronal and a sagittal one; patient's left is left.
+
+    Args:
+        pictures: volumes on the grid, 0 outside what may be shown.
+        mask: the brain on the grid.
+        geometry: of the session.
+        template: the brain template, whose outline shows how well the brain lies on it (none with ``align: none``).
+        align: the grid's alignment.
+    """
+    from PIL import Image
+
+    outline = None
+    if align != "none":
+        step = np.linalg.inv(template.affine) @ geometry.affine
+        outline = resample(template.mask.astype(np.float32), step, geometry.shape) >= 0.5
+    where = np.argwhere(mask)
+    ends = (where.min(0), where.max(0)) if where.size else (np.zeros(3, int), np.array(mask.shape) - 1)
+    zoom = max(1, round(TILE / max(geometry.shape)))
+    rows = [_row(volume, mask, outline, ends, zoom) for volume in pictures.values()]
+    width = max(r.shape[1] for r in rows)
+    rows = [np.pad(r, ((0, 2), (0, width - r.shape[1]), (0, 0))) for r in rows]
+    out = io.BytesIO()
+    Image.fromarray(np.concatenate(rows)).save(out, "JPEG", quality=QUALITY)
+    return out.getvalue()
+
+
+def _row(volume: Volume, mask: Mask, outline: Mask | None, ends: tuple[Array, Array], zoom: int) -> Array:
+    brain = volume[mask]
+    low, high = np.percentile(brain, (1, 99.5)) if brain.size else (0.0, 1.0)
+    low = min(low, float(np.median(brain)) * 0.3) if brain.size else low
+    tiles = []
+    for axis, share in SLICES:
+        at = round(float(ends[0][axis] + share * (ends[1][axis] - ends[0][axis])))
+        grey = np.clip((_turned(volume, axis, at) - low) / max(high - low, 1e-6), 0, 1)
+        shown = _turned(volume, axis, at) != 0
+        tile = np.repeat((np.where(shown, grey, 0) * 255).astype(np.uint8)[..., None], 3, axis=2)
+        tile = np.kron(tile, np.ones((zoom, zoom, 1), np.uint8))
+        if outline is not None:
+            tile[_edge(np.kron(_turned(outline, axis, at), np.ones((zoom, zoom), bool)))] = OUTLINE
+        tiles.append(tile)
+    height = max(t.shape[0] for t in tiles)
+    return np.concatenate([np.pad(t, ((0, height - t.shape[0]), (0, 2), (0, 0))) for t in tiles], axis=1)
+
+
+def _turned(volume: Array, axis: int, at: int) -> Array:
+    """A slice as an image: up is superior (axial: anterior), patient's left is left."""
+    return np.asarray(np.take(volume, at, axis).T[::-1])
+
+
+def _edge(mask: Mask) -> Mask:
+    inner = mask.copy()
+    for axis in (0, 1):
+        for shift in (-1, 1):
+            inner &= np.roll(mask, shift, axis)
+    return np.asarray(mask & ~inner)

@@ -1,0 +1,92 @@
+"""What preprocessing takes from packages: the brain template, the head template, the networks. Each is loaded once."""
+
+from __future__ import annotations
+
+import gzip
+import zipfile
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cairn.errors import CairnError
+from cairn.preprocess.native import Array, Mask, Volume, to_ras
+from cairn.strip.morphology import fill_holes, largest_component
+
+if TYPE_CHECKING:
+    from cairn.strip.deepbet import DeepBet
+
+SIDES = {"quick": None, "balanced": 192, "full": 256}
+BRAIN = "datasets/data/mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
+HEAD = "nimare/resources/templates/tpl-MNI152NLin6Asym_res-01_T1w.nii.gz"
+HEAD_MASK = "nimare/resources/templates/tpl-MNI152NLin6Asym_res-01_desc-brain_mask.nii.gz"
+
+
+@dataclass(frozen=True)
+class Template:
+    """A template in RAS order: float32 ``[X, Y, Z]``, its affine, its brain mask."""
+
+    data: Volume
+    affine: Array
+    mask: Mask
+
+    @cached_property
+    def centre(self) -> Array:
+        """World mm of the centre of the brain's bounding box."""
+        inside = np.argwhere(self.mask)
+        middle = (inside.min(0) + inside.max(0)) / 2
+        return np.asarray(self.affine[:3, :3] @ middle + self.affine[:3, 3])
+
+
+class Resources:
+    """Templates and networks, read when first needed.
+
+    Args:
+        folder: where `fetch` put the archives: ``deepbet.whl`` (for strip method deepbet), ``nimare.whl`` (template).
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._networks: dict[str, DeepBet] = {}
+
+    @cached_property
+    def brain(self) -> Template:
+        """MNI152 2009a symmetric, brain only, 1 mm, out of the installed nilearn (as a file, without importing it)."""
+        spec = find_spec("nilearn")
+        places = list(spec.submodule_search_locations or ()) if spec else []
+        path = Path(places[0]) / BRAIN if places else Path(BRAIN)
+        if not path.is_file():
+            raise CairnError(f"{path}: the brain template is missing.", "Make the environment again.", "resource")
+        data, affine = _decode(path.read_bytes())
+        return Template(data, affine, fill_holes(largest_component(data > 0)))
+
+    @cached_property
+    def head(self) -> Template:
+        """MNI152 NLin6Asym with skull, 1 mm, and its brain mask, out of NiMARE's wheel."""
+        wheel = self.folder / "nimare.whl"
+        try:
+            with zipfile.ZipFile(wheel) as archive:
+                (data, affine), (mask, _) = _decode(archive.read(HEAD)), _decode(archive.read(HEAD_MASK))
+        except (OSError, KeyError, zipfile.BadZipFile):
+            raise CairnError(f"{wheel}: holds no head template.", "Run the target 'fetch' again.", "resource") from None
+        return Template(data, affine, mask > 0)
+
+    def deepbet(self, effort: str) -> DeepBet:
+        """The networks of deepbet at ``quick``, ``balanced`` or ``full`` effort."""
+        if effort not in self._networks:
+            from cairn.strip.deepbet import DeepBet
+
+            self._networks[effort] = DeepBet(self.folder / "deepbet.whl", SIDES[effort])
+        return self._networks[effort]
+
+
+def _decode(compressed: bytes) -> tuple[Volume, Array]:
+    import nibabel as nib
+
+    image: Any = nib.Nifti1Image.from_bytes(gzip.decompress(compressed))  # type: ignore[attr-defined]
+    data = np.asarray(image.dataobj, np.float32)
+    ras, affine = to_ras(data.reshape(data.shape[:3]), image.affine)
+    return np.ascontiguousarray(ras), affine
