@@ -5,62 +5,73 @@ makes: results/resources/packages/, donors/, raw/{dataset}/ and truth/{dataset}/
 why:   the workflow runs, and its numbers can be checked, on a machine without a data set of its own
 """
 
-PACKAGE_FILE = f"{RES}/packages/{{package}}"
+PACKAGE_FILE = f"{RES}/packages/{{archive}}"
 DONOR_FILE = f"{R}/donors/{{donor}}.safetensors"
 INDEX = f"{R}/raw/{{dataset}}/index/{{shard}}.tsv"
 ANATOMY = f"{R}/truth/{{dataset}}/anatomy/{{shard}}.json"
 LABELS_SHARD = f"{R}/truth/{{dataset}}/labels/{{shard}}.tsv"
-PACKAGE_FILES = [PACKAGE_FILE.format(package=name) for name in PLAN.packages]
+PACKAGE_FILES = [PACKAGE_FILE.format(archive=name) for name in PLAN.packages]
+PREPROCESS_PACKAGES = {name: PACKAGE_FILE.format(archive=PLAN.archive(name)) for name in ("deepbet", "nimare")}
 
 
 rule fetch_package:
     """Fetch one pinned package and check its hash: the only rule that uses the network."""
     output:
         archive=PACKAGE_FILE,
-    wildcard_constraints:
-        package=one_of(PLAN.packages),
+        card=f"{PACKAGE_FILE}.run.json",
     log:
-        f"{RES}/logs/fetch_package/{{package}}.log",
+        f"{RES}/logs/fetch_package/{{archive}}.log",
     benchmark:
-        f"{RES}/benchmarks/fetch_package/{{package}}.jsonl"
+        f"{RES}/benchmarks/fetch_package/{{archive}}.jsonl"
+    wildcard_constraints:
+        archive=one_of(PLAN.packages),
+    conda:
+        "../envs/cairn.yaml"
     threads: 1
     resources:
         mem_mb=500,
         runtime=60,
     params:
-        config=lambda w: PLAN.package_job(w.package),
+        config=lambda w: PLAN.package_job(PLAN.packages[w.archive]),
+        package=lambda w: PLAN.packages[w.archive],
         code=code_of("fetch_package"),
     message:
-        "fetch {wildcards.package}"
+        "fetch {wildcards.archive}"
     shell:
-        "python workflow/scripts/fetch_package.py --config {params.config:q} --out {output.archive} > {log} 2>&1"
+        "python workflow/scripts/fetch_package.py --config {params.config:q} --package {params.package}"
+        " --out {output.archive} --card {output.card} > {log} 2>&1"
 
 
 rule build_donor:
     """Make the tissue model of one donor head."""
     input:
-        packages=lambda w: [PACKAGE_FILE.format(package=p) for p in PLAN.donor_packages(w.donor)],
+        archive=lambda w: PACKAGE_FILE.format(archive=PLAN.donor_archive(w.donor)),
+        deepbet=PREPROCESS_PACKAGES["deepbet"],
     output:
         donor=DONOR_FILE,
-    wildcard_constraints:
-        donor=one_of(PLAN.experiment.cohort.donors),
+        card=f"{R}/donors/{{donor}}.run.json",
     log:
         f"{R}/logs/build_donor/{{donor}}.log",
     benchmark:
         f"{R}/benchmarks/build_donor/{{donor}}.jsonl"
+    wildcard_constraints:
+        donor=one_of(PLAN.experiment.cohort.donors),
+    conda:
+        "../envs/cairn.yaml"
     threads: 1
     resources:
         mem_mb=3000,
         runtime=30,
     params:
         config=lambda w: PLAN.donor_job(w.donor),
-        resources=f"{RES}/packages",
+        voxel_mm=PLAN.experiment.cohort.donor_mm,
         code=code_of("build_donor"),
     message:
         "donor {wildcards.donor}"
     shell:
-        "python workflow/scripts/build_donor.py --config {params.config:q} --packages {params.resources}"
-        " --out {output.donor} > {log} 2>&1"
+        "python workflow/scripts/build_donor.py --config {params.config:q} --donor {wildcards.donor}"
+        " --voxel-mm {params.voxel_mm} --archive {input.archive} --deepbet {input.deepbet} --out {output.donor}"
+        " --card {output.card} > {log} 2>&1"
 
 
 rule cohort_shard:
@@ -71,23 +82,29 @@ rule cohort_shard:
         index=INDEX,
         anatomy=ANATOMY,
         labels=LABELS_SHARD,
-    wildcard_constraints:
-        dataset=one_of(PLAN.cohort_datasets),
+        card=f"{R}/raw/{{dataset}}/index/{{shard}}.run.json",
     log:
         f"{R}/logs/cohort_shard/{{dataset}}-{{shard}}.log",
     benchmark:
         f"{R}/benchmarks/cohort_shard/{{dataset}}-{{shard}}.jsonl"
+    wildcard_constraints:
+        dataset=one_of(PLAN.cohort_datasets),
+    conda:
+        "../envs/cairn.yaml"
     threads: 1
     resources:
         mem_mb=2500,
         runtime=240,
     params:
-        config=lambda w: PLAN.cohort_job(w.dataset, w.shard),
+        config=lambda w: PLAN.cohort_job(w.dataset),
+        shards=lambda w: PLAN.datasets[w.dataset].shards,
+        donors=f"{R}/donors",
         raw=f"{R}/raw/{{dataset}}",
         truth=f"{R}/truth/{{dataset}}",
         code=code_of("cohort_shard"),
     message:
         "make {wildcards.dataset} {wildcards.shard}"
     shell:
-        "python workflow/scripts/cohort_shard.py --config {params.config:q} --donors {input.donors:q}"
-        " --raw {params.raw} --truth {params.truth} --index {output.index} > {log} 2>&1"
+        "python workflow/scripts/cohort_shard.py --config {params.config:q} --dataset {wildcards.dataset}"
+        " --shard {wildcards.shard} --shards {params.shards} --donors {params.donors} --raw {params.raw}"
+        " --truth {params.truth} --card {output.card} > {log} 2>&1"

@@ -21,7 +21,7 @@ BASE = Path(workflow.basedir)
 
 try:
     PLAN = Plan(config, BASE)
-    PLAN.shards
+    PLAN.shards  # a folder that is missing or unusable is told here
 except CairnError as error:
     raise WorkflowError(str(error))
 
@@ -43,6 +43,21 @@ def code_of(script):
 def shard_files(dataset, pattern):
     """The files of all shards of a data set, by a pattern that holds {shard}."""
     return [pattern.format(dataset=dataset, shard=shard) for shard in PLAN.shards[dataset]]
+
+
+def label_sources(wildcards):
+    """Where the labels of a data set come from: the cohort's shards, or the file that the configuration names."""
+    dataset = PLAN.datasets[wildcards.dataset]
+    if dataset.kind == "cohort":
+        return shard_files(wildcards.dataset, LABELS_SHARD)
+    if not dataset.labels:
+        raise WorkflowError(f"Data set '{wildcards.dataset}' has no 'labels' in the configuration.")
+    return [str(BASE / dataset.labels)]
+
+
+def encoder_of(wildcards):
+    """The encoder that a run starts from; scratch and classical runs have none."""
+    return [ENCODER.format(run=wildcards.run, seed=wildcards.seed)] if wildcards.run in PLAN.pretrained_runs else []
 
 
 wildcard_constraints:

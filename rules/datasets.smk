@@ -8,26 +8,18 @@ why:   what follows sees one kind of index and one kind of label table, wherever
 LABELS = f"{R}/truth/{{dataset}}/labels.tsv"
 
 
-def label_sources(wildcards):
-    """Where the labels of a data set come from: the cohort's shards, or the file that the configuration names."""
-    dataset = PLAN.datasets[wildcards.dataset]
-    if dataset.kind == "cohort":
-        return shard_files(wildcards.dataset, LABELS_SHARD)
-    if not dataset.labels:
-        raise WorkflowError(f"Data set '{wildcards.dataset}' has no 'labels' in the configuration.")
-    return [str(BASE / dataset.labels)]
-
-
 rule index_shard:
     """Index one shard of a real data set: names, content hashes, headers."""
     output:
         index=INDEX,
-    wildcard_constraints:
-        dataset=one_of(PLAN.real_datasets),
     log:
         f"{R}/logs/index_shard/{{dataset}}-{{shard}}.log",
     benchmark:
         f"{R}/benchmarks/index_shard/{{dataset}}-{{shard}}.jsonl"
+    wildcard_constraints:
+        dataset=one_of(PLAN.real_datasets),
+    conda:
+        "../envs/cairn.yaml"
     threads: 1
     resources:
         mem_mb=1000,
@@ -54,6 +46,8 @@ rule manifest:
         f"{R}/logs/manifest/{{dataset}}.log",
     benchmark:
         f"{R}/benchmarks/manifest/{{dataset}}.jsonl"
+    conda:
+        "../envs/cairn.yaml"
     threads: 1
     resources:
         mem_mb=1000,
@@ -76,6 +70,8 @@ rule labels:
         f"{R}/logs/labels/{{dataset}}.log",
     benchmark:
         f"{R}/benchmarks/labels/{{dataset}}.jsonl"
+    conda:
+        "../envs/cairn.yaml"
     threads: 1
     resources:
         mem_mb=500,
@@ -100,12 +96,14 @@ rule leakage:
         f"{R}/logs/leakage.log",
     benchmark:
         f"{R}/benchmarks/leakage.jsonl"
+    conda:
+        "../envs/cairn.yaml"
     threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
     params:
-        config=PLAN.leakage_job(),
+        config=lambda w: PLAN.leakage_job(),
         code=code_of("leakage"),
     message:
         "leakage"

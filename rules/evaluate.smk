@@ -23,6 +23,8 @@ rule evaluate_run:
         f"{R}/logs/evaluate_run/{{run}}-{{task}}.log",
     benchmark:
         f"{R}/benchmarks/evaluate_run/{{run}}-{{task}}.jsonl"
+    conda:
+        "../envs/cairn.yaml"
     threads: 1
     resources:
         mem_mb=2000,
@@ -51,12 +53,14 @@ rule leaderboard:
         f"{R}/logs/leaderboard.log",
     benchmark:
         f"{R}/benchmarks/leaderboard.jsonl"
+    conda:
+        "../envs/cairn.yaml"
     threads: 1
     resources:
         mem_mb=4000,
         runtime=60,
     params:
-        config=PLAN.leaderboard_job(),
+        config=lambda w: PLAN.leaderboard_job(),
         code=code_of("leaderboard"),
     message:
         "leaderboard"

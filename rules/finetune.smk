@@ -17,11 +17,6 @@ APPLIED = [
 ]
 
 
-def encoder_of(wildcards):
-    """The encoder that a run starts from; scratch and classical runs have none."""
-    return [ENCODER.format(run=wildcards.run, seed=wildcards.seed)] if wildcards.run in PLAN.pretrained_runs else []
-
-
 rule finetune_model:
     """Fine-tune one model on a task's labelled training set."""
     input:
@@ -37,6 +32,8 @@ rule finetune_model:
         f"{R}/logs/finetune_model/{{run}}-{{task}}-{{seed}}.log",
     benchmark:
         f"{R}/benchmarks/finetune_model/{{run}}-{{task}}-{{seed}}.jsonl"
+    conda:
+        "../envs/cairn.yaml"
     threads: 1
     resources:
         gpu=GPU,
@@ -66,6 +63,8 @@ rule predict_test:
         f"{R}/logs/predict_test/{{run}}-{{task}}-{{seed}}.log",
     benchmark:
         f"{R}/benchmarks/predict_test/{{run}}-{{task}}-{{seed}}.jsonl"
+    conda:
+        "../envs/cairn.yaml"
     threads: 1
     resources:
         gpu=GPU,

@@ -13,7 +13,7 @@ rule preprocess_shard:
     """Preprocess one shard of sessions."""
     input:
         index=INDEX,
-        packages=PREPROCESS_PACKAGES,
+        packages=list(PREPROCESS_PACKAGES.values()),
     output:
         shard=f"{SHARD}.safetensors",
         index=SHARD_INDEX,
@@ -25,14 +25,16 @@ rule preprocess_shard:
         f"{R}/logs/preprocess_shard/{{dataset}}-{{shard}}.log",
     benchmark:
         f"{R}/benchmarks/preprocess_shard/{{dataset}}-{{shard}}.jsonl"
+    conda:
+        "../envs/cairn.yaml"
     threads: 1
     resources:
         mem_mb=2500,
         runtime=240,
     params:
-        config=PLAN.preprocess_job(),
+        config=lambda w: PLAN.preprocess_job(),
         root=lambda w: str(PLAN.data_root(w.dataset)),
-        resources=f"{RES}/packages",
+        resources=lambda w, input: str(Path(input.packages[0]).parent),
         code=code_of("preprocess_shard"),
     message:
         "preprocess {wildcards.dataset} {wildcards.shard}"
@@ -59,12 +61,14 @@ rule qc:
         f"{R}/logs/qc.log",
     benchmark:
         f"{R}/benchmarks/qc.jsonl"
+    conda:
+        "../envs/cairn.yaml"
     threads: 1
     resources:
         mem_mb=2000,
         runtime=60,
     params:
-        config=PLAN.qc_job(),
+        config=lambda w: PLAN.qc_job(),
         code=code_of("qc"),
     message:
         "quality page"

@@ -17,12 +17,14 @@ rule pretrain_encoder:
         weights=ENCODER,
         card=f"{R}/pretrain/{{run}}/seed-{{seed}}/run.json",
         history=f"{R}/pretrain/{{run}}/seed-{{seed}}/history.jsonl",
-    wildcard_constraints:
-        run=one_of(PLAN.pretrained_runs),
     log:
         f"{R}/logs/pretrain_encoder/{{run}}-{{seed}}.log",
     benchmark:
         f"{R}/benchmarks/pretrain_encoder/{{run}}-{{seed}}.jsonl"
+    wildcard_constraints:
+        run=one_of(PLAN.pretrained_runs),
+    conda:
+        "../envs/cairn.yaml"
     threads: 1
     resources:
         gpu=GPU,

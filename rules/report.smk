@@ -9,13 +9,26 @@ TEST_SETS = sorted({t.test for t in PLAN.experiment.tasks.values()})
 CARDS = (
     [f for d in PLAN.datasets for f in shard_files(d, f"{SHARD}.run.json")]
     + expand(rules.pretrain_encoder.output.card, run=PLAN.pretrained_runs, seed=PLAN.seeds)
-    + expand(rules.finetune_model.output.card, run=PLAN.runs, task=PLAN.experiment.tasks, seed=PLAN.seeds)
-    + expand(rules.predict_test.output.card, run=PLAN.runs, task=PLAN.experiment.tasks, seed=PLAN.seeds)
+    + expand(
+        rules.finetune_model.output.card,
+        run=PLAN.runs,
+        task=PLAN.experiment.tasks,
+        seed=PLAN.seeds,
+    )
+    + expand(
+        rules.predict_test.output.card,
+        run=PLAN.runs,
+        task=PLAN.experiment.tasks,
+        seed=PLAN.seeds,
+    )
     + expand(rules.evaluate_run.output.card, run=PLAN.runs, task=PLAN.experiment.tasks)
     + [rules.leaderboard.output.card]
 )
 HISTORIES = expand(rules.pretrain_encoder.output.history, run=PLAN.pretrained_runs, seed=PLAN.seeds) + expand(
-    rules.finetune_model.output.history, run=PLAN.runs, task=PLAN.experiment.tasks, seed=PLAN.seeds
+    rules.finetune_model.output.history,
+    run=PLAN.runs,
+    task=PLAN.experiment.tasks,
+    seed=PLAN.seeds,
 )
 
 
@@ -37,12 +50,14 @@ rule report:
         f"{R}/logs/report.log",
     benchmark:
         f"{R}/benchmarks/report.jsonl"
+    conda:
+        "../envs/cairn.yaml"
     threads: 1
     resources:
         mem_mb=3000,
         runtime=60,
     params:
-        config=PLAN.report_job(),
+        config=lambda w: PLAN.report_job(),
         code=code_of("report"),
     message:
         "report"

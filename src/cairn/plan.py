@@ -16,12 +16,14 @@ from typing import Any
 
 from cairn.config.base import parse
 from cairn.config.experiment import DatasetConfig, ExperimentConfig
+from cairn.config.learn import FinetuneConfig
 from cairn.config.runs import Run, read_runs
 from cairn.datasets.listing import Listing
 from cairn.errors import CairnError
 from cairn.io.sharding import shard_name, shard_of
 
 ROLES = ("finetune", "indomain", "test")
+PREPROCESS_PACKAGES = ("deepbet", "nimare")  # weights of the skull-strip network; template head with a mask
 
 
 class Plan:
@@ -43,6 +45,8 @@ class Plan:
         self.runs: dict[str, Run] = {r.run: r for r in read_runs(table)}
         for run in self.runs.values():
             self._check_run(run, table)
+        for task in self.experiment.tasks:
+            parse(FinetuneConfig, self._recipe(task), f"tasks.{task}.recipe")
 
     def _check_run(self, run: Run, table: Path) -> None:
         wanted = {"network": self.experiment.networks} if run.method != "classical" else {}
@@ -53,6 +57,12 @@ class Plan:
                 raise CairnError(
                     f"{table}: run '{run.run}': {column} '{getattr(run, column)}' is not in the configuration.",
                     f"Known: {', '.join(sorted(known))}.", "runs",
+                )  # fmt: skip
+        for name, task in self.experiment.tasks.items():
+            if not getattr(task, run.train_on):
+                raise CairnError(
+                    f"{table}: run '{run.run}' trains on '{run.train_on}' data, which task '{name}' does not name.",
+                    f"Set tasks.{name}.{run.train_on}, or change the run.", "runs",
                 )  # fmt: skip
 
     # --- data sets -------------------------------------------------------------------------------------------------
@@ -92,7 +102,7 @@ class Plan:
     @cached_property
     def shards(self) -> dict[str, list[str]]:
         """Shards that hold a session, by data set."""
-        from cairn.cohort.sets import sessions
+        from cairn.cohort.plan import sessions
 
         found = {name: listing.shards for name, listing in self.listings.items()}
         for name in self.cohort_datasets:
@@ -119,7 +129,7 @@ class Plan:
     def identities(self) -> dict[str, str]:
         """Name space of the subject identifiers of each data set."""
         return {
-            name: d.identities or ("cohort" if d.kind == "cohort" else os.path.normpath(self.data_root(name)))
+            name: d.identities or (f"cohort {name}" if d.kind == "cohort" else os.path.normpath(self.data_root(name)))
             for name, d in self.datasets.items()
         }
 
@@ -129,6 +139,32 @@ class Plan:
         if not tasks:
             raise CairnError(f"Data set '{dataset}' has no labels: no task names it.", "Add it to a task.", "config")
         return tasks[0]
+
+    # --- packages and donors of the embedded cohort ------------------------------------------------------------------
+    @property
+    def packages(self) -> dict[str, str]:
+        """File name of each pinned archive that the experiment uses -> package."""
+        names = {*PREPROCESS_PACKAGES, *(p for d in self.cohort_datasets for p in self._packages_of(d))}
+        return {self.archive(name): name for name in sorted(names)}
+
+    def archive(self, package: str) -> str:
+        """File name under which a package is kept."""
+        return f"{package}.{self.experiment.cohort.packages[package].archive}"
+
+    def donors_of(self, dataset: str) -> tuple[str, ...]:
+        """Donors of a data set of the cohort."""
+        from cairn.cohort.plan import donors_of
+
+        spec = self.datasets[dataset].cohort
+        assert spec is not None
+        return donors_of(self.experiment.cohort, spec)
+
+    def donor_archive(self, donor: str) -> str:
+        """Archive that a donor is built from."""
+        return self.archive(self.experiment.cohort.donors[donor].package)
+
+    def _packages_of(self, dataset: str) -> list[str]:
+        return [self.experiment.cohort.donors[donor].package for donor in self.donors_of(dataset)]
 
     # --- runs ------------------------------------------------------------------------------------------------------
     @property
@@ -156,13 +192,17 @@ class Plan:
         )
 
     # --- configuration of jobs -------------------------------------------------------------------------------------
-    def cohort_job(self, dataset: str, shard: str) -> str:
-        """What the generator needs to know for one shard."""
-        spec = self.datasets[dataset]
-        return _json({
-            "cohort": self.experiment.cohort, "spec": spec.cohort, "dataset": dataset, "shard": int(shard),
-            "shards": spec.shards, "seed": self.experiment.seed,
-        })  # fmt: skip
+    def package_job(self, package: str) -> str:
+        """What fetching a package needs."""
+        return _json(self.experiment.cohort.packages[package])
+
+    def donor_job(self, donor: str) -> str:
+        """What building a donor needs."""
+        return _json(self.experiment.cohort.donors[donor])
+
+    def cohort_job(self, dataset: str) -> str:
+        """What the generator needs to know of a data set."""
+        return _json({"cohort": self.experiment.cohort, "set": self.datasets[dataset].cohort})
 
     def index_job(self, dataset: str, shard: str) -> str:
         """What indexing one shard of a real data set needs."""
@@ -235,7 +275,7 @@ class Plan:
         e = self.experiment
         return _json({
             "experiment": e.name, "runs": list(self.runs.values()), "tasks": {n: self._task(n) for n in e.tasks},
-            "datasets": e.datasets, "seeds": list(self.seeds), "spacing_mm": e.preprocess.spacing_mm, "note": e.note,
+            "datasets": e.datasets, "seeds": list(self.seeds), "spacing_mm": e.preprocess.grid.spacing_mm, "note": e.note,
         })  # fmt: skip
 
     def _task(self, name: str) -> dict[str, Any]:
