@@ -1,0 +1,79 @@
+"""Logistic and ridge regression on a session's features; the penalty is chosen by cross-validation over subjects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cairn.baselines.features import feature_names, session_features
+from cairn.config.tasks import TaskInputs
+from cairn.errors import CairnError
+from cairn.tasks.cases import Case
+
+Array = npt.NDArray[Any]
+STRENGTHS = tuple(float(s) for s in np.logspace(-4, 1, 6))
+FOLDS = 5
+
+
+def fit_tabular(
+    task: TaskInputs, cases: Sequence[Case], targets: Array, seed: int
+) -> tuple[dict[str, Array], dict[str, Any], list[dict[str, Any]]]:
+    """Fit the model of a classification or regression.
+
+    Args:
+        task: its section.
+        cases: training cases.
+        targets: ``[N]``, 0/1 or years.
+        seed: shuffles the folds.
+
+    Returns:
+        Arrays (``coefficient``, ``intercept``, ``mean``, ``scale``), what the model must remember, and the score of
+        each penalty.
+
+    Raises:
+        CairnError: when a classification's training set holds one class only, or a regression's one value.
+    """
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    if len(np.unique(targets)) < 2:
+        raise CairnError("Every training case has the same label.", "Add others.", code="one-class")
+    features = np.stack([session_features(task, case) for case in cases])
+    subjects = [case.session.subject for case in cases]
+    estimator, grid, folds, scoring = _estimator(task.kind, targets, subjects, seed)
+    search = GridSearchCV(make_pipeline(StandardScaler(), estimator), grid, scoring=scoring, cv=folds)
+    search.fit(features, targets, groups=subjects)
+    scaler, model = (step for _, step in search.best_estimator_.steps)
+    arrays = {
+        "coefficient": np.ravel(model.coef_), "intercept": np.ravel(model.intercept_),
+        "mean": scaler.mean_, "scale": scaler.scale_,
+    }  # fmt: skip
+    parameter = next(iter(grid))
+    results = zip(search.cv_results_["params"], search.cv_results_["mean_test_score"], strict=True)
+    records = [{"step": i, "penalty": float(p[parameter]), scoring: float(s)} for i, (p, s) in enumerate(results)]
+    facts = {"features": feature_names(task), "penalty": float(search.best_params_[parameter])}
+    return {k: np.asarray(v, np.float64) for k, v in arrays.items()}, facts, records
+
+
+def _estimator(kind: str, targets: Array, subjects: Sequence[str], seed: int) -> tuple[Any, dict[str, Any], Any, str]:
+    from sklearn.linear_model import LogisticRegression, Ridge
+    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
+
+    if kind == "classification":
+        smallest = min(len({s for s, t in zip(subjects, targets, strict=True) if t == c}) for c in (0, 1))
+        folds = StratifiedGroupKFold(max(2, min(FOLDS, smallest)), shuffle=True, random_state=seed % 2**32)
+        model = LogisticRegression(class_weight="balanced", max_iter=2000)
+        return model, {"logisticregression__C": list(STRENGTHS)}, folds, "neg_log_loss"
+    folds = GroupKFold(max(2, min(FOLDS, len(set(subjects)))), shuffle=True, random_state=seed % 2**32)
+    return Ridge(), {"ridge__alpha": [1 / s for s in STRENGTHS]}, folds, "neg_mean_absolute_error"
+
+
+def apply_tabular(task: TaskInputs, arrays: dict[str, Array], case: Case) -> Array:
+    """Probability of label 1, or years."""
+    standard = (session_features(task, case) - arrays["mean"]) / arrays["scale"]
+    linear = float(standard @ arrays["coefficient"] + arrays["intercept"][0])
+    return np.asarray(1 / (1 + np.exp(-linear)) if task.kind == "classification" else linear)

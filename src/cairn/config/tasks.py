@@ -1,0 +1,67 @@
+"""Tasks: what is predicted, and from which sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from cairn.config.base import Section
+
+Kind = Literal["classification", "segmentation", "regression"]
+
+
+class TaskInputs(Section):
+    """The target's kind and the sequences it is told from."""
+
+    kind: Kind
+    """``classification`` (0/1), ``segmentation`` (one lesion class) or ``regression`` (years)."""
+    title: str = ""
+    """Name on the leaderboard; default: the identifier in words."""
+    required: tuple[str, ...] = ()
+    """Sequences that a session must have."""
+    any_of: tuple[tuple[str, ...], ...] = ()
+    """Of each group a session must have one; the first that it has is used."""
+    optional: tuple[str, ...] = ()
+    """Sequences that are used where a session has them."""
+    mask_sequence: str = ""
+    """Segmentation: the sequence whose native grid labels and predicted masks lie on."""
+    threshold: float = Field(default=0.5, gt=0, lt=1)
+    """Segmentation: a voxel belongs to the lesion from this probability on."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> TaskInputs:
+        if not self.required and not self.any_of:
+            raise ValueError("a task needs a sequence: 'required' or 'any_of'")
+        if any(not group for group in self.any_of):
+            raise ValueError("any_of: a group is empty")
+        names = [*self.required, *(name for group in self.any_of for name in group), *self.optional]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"sequence {', '.join(twice)} stands twice in required, any_of, optional")
+        if (self.kind == "segmentation") != bool(self.mask_sequence):
+            raise ValueError("mask_sequence belongs to segmentation tasks, and to all of them")
+        if self.mask_sequence and self.mask_sequence not in self.required:
+            raise ValueError(f"mask_sequence '{self.mask_sequence}' must be one of 'required'")
+        return self
+
+
+class TaskConfig(TaskInputs):
+    """A task with its data sets."""
+
+    finetune: str
+    """Data set of the few-shot fine-tuning."""
+    indomain: str = ""
+    """Labelled data set from the sites of the test, for the in-domain baseline."""
+    test: str
+    """Data set of the test; its labels are seen by `evaluate` alone."""
+    recipe: Mapping[str, Any] = {}
+    """Values of `finetune` that this task overrides, for every encoder alike."""
+
+
+class TaskSpec(TaskInputs):
+    """A task as a job sees it: no data set, no recipe."""
+
+    name: str
+    """Identifier."""

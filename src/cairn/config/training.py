@@ -1,0 +1,72 @@
+"""Budgets and optimiser of pretraining and fine-tuning."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from cairn.config.augment import IntensityConfig, SpatialConfig
+from cairn.config.base import Section
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+class OptimConfig(Section):
+    """AdamW with linear warm-up and a cosine to zero."""
+
+    steps: int = Field(default=300, ge=1)
+    """Updates of the weights. May grow later: training then goes on from its last state, under the longer schedule."""
+    batch_size: int = Field(default=4, ge=1)
+    """Samples a step."""
+    learning_rate: float = Field(default=1e-3, gt=0)
+    """Largest learning rate."""
+    weight_decay: float = Field(default=0.01, ge=0)
+    """Decoupled weight decay."""
+    warmup_share: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the steps in which the learning rate rises from 0."""
+    clip_norm: float = Field(default=1.0, gt=0)
+    """Largest norm of the gradient."""
+    state_every: int = Field(default=100, ge=1)
+    """Steps between two saved states; an interruption loses at most so many."""
+    log_every: int = Field(default=10, ge=1)
+    """Steps between two lines of the history."""
+    validate_every: int = Field(default=50, ge=1)
+    """Steps between two validations; there is one at the end in any case."""
+    val_share: float = Field(default=0.2, ge=0, lt=1)
+    """Share of the subjects held back for validation; at least one. 0: none."""
+    deterministic: bool = True
+    """On a GPU: bitwise repeatable and slower. On a CPU training always is."""
+    compile: bool = True
+    """On a GPU: compile the encoder. Never on a CPU, where it costs a minute."""
+
+
+class PretrainConfig(OptimConfig):
+    """Self-supervised pretraining."""
+
+    steps: int = Field(default=400, ge=1)
+    batch_size: int = Field(default=4, ge=1)
+    validate_every: int = Field(default=100, ge=1)
+    val_share: float = Field(default=0.1, ge=0, lt=1)
+
+
+class FinetuneConfig(OptimConfig):
+    """One recipe for every encoder; a task may override single values."""
+
+    steps: int = Field(default=60, ge=1)
+    batch_size: int = Field(default=2, ge=1)
+    validate_every: int = Field(default=10, ge=1)
+    patch_voxels: tuple[int, int, int] | None = None
+    """Segmentation of large grids: train on crops of this size, predict by a sliding window. Default: whole brains."""
+    spatial: SpatialConfig = SpatialConfig()
+    """Augmentation in space; masks follow."""
+    intensity: IntensityConfig = IntensityConfig(noise=0.2, blur=0.1, bias=0.2, low_resolution=0.1, gibbs=0, ghosting=0)
+    """Augmentation of intensity, drawn for each sequence on its own."""
+    classical_max_voxels: int = Field(default=2000, ge=10)
+    """Voxels a session that the classical segmentation learns from."""
+
+    @model_validator(mode="after")
+    def _validated(self) -> FinetuneConfig:
+        if self.val_share == 0:
+            raise ValueError("val_share: fine-tuning chooses its weights by validation, so it needs a share above 0")
+        return self

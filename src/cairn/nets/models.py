@@ -1,0 +1,50 @@
+"""A task's model: shared encoder, late fusion, head."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from cairn.config.networks import NetworkConfig
+from cairn.nets.blocks import pooled
+from cairn.nets.decoders import SkipDecoder
+from cairn.nets.encoder import Encoder, seeded
+from cairn.nets.fusion import Fusion
+
+POOLED_STAGES = 2  # the two deepest: a small lesion is lost in the deepest alone
+
+
+class TaskModel(nn.Module):  # type: ignore[misc]
+    """Volumes of a session's sequences to one logit (``dense=False``) or a logit a voxel (``dense=True``).
+
+    Args:
+        config: the encoder's section.
+        dense: a segmentation, or one number a session.
+    """
+
+    def __init__(self, config: NetworkConfig, dense: bool) -> None:
+        super().__init__()
+        self.dense = dense
+        self.encoder = Encoder(config)
+        used = config.channels if dense else config.channels[-POOLED_STAGES:]
+        self.fusions = nn.ModuleList(Fusion(channels) for channels in used)
+        self.head = SkipDecoder(config) if dense else nn.Linear(2 * sum(used), 1)
+
+    def forward(self, x_BSXYZ: Tensor, sequences_BS: Tensor) -> Tensor:
+        """Logits: ``[B]``, or ``[B, X, Y, Z]`` for a dense model, float32.
+
+        Args:
+            x_BSXYZ: volumes; what lies where a session has no sequence is not read.
+            sequences_BS: contrast of each volume (`fusion.sequence_id`), -1 for none; one a row at least.
+        """
+        features = self.encoder(x_BSXYZ[sequences_BS >= 0][:, None])[-len(self.fusions) :]
+        fused = [fuse(f, sequences_BS) for fuse, f in zip(self.fusions, features, strict=True)]
+        if self.dense:
+            return self.head(fused)[:, 0].float()
+        return self.head(torch.cat([pooled(f) for f in fused], dim=1))[:, 0].float()
+
+
+def build_model(config: NetworkConfig, dense: bool, seed: int) -> TaskModel:
+    """A model with the random start that ``seed`` gives."""
+    with seeded(seed):
+        return TaskModel(config, dense)

@@ -1,0 +1,1 @@
+"""Prediction: a model on a data set without labels."""

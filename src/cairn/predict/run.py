@@ -1,0 +1,121 @@
+"""Predictions of one model on one data set. No label is read here, and none is among the job's inputs."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from cairn.baselines.apply import classical_predictor
+from cairn.config.base import Section, parse
+from cairn.config.networks import NetworkConfig
+from cairn.config.tasks import TaskSpec
+from cairn.config.training import Device
+from cairn.errors import CairnError
+from cairn.io.atomic import sha256
+from cairn.io.geometry import probability_to_native
+from cairn.io.nifti import write_scan
+from cairn.io.sessions import Session, open_sessions
+from cairn.io.tables import PREDICTION_COLUMNS, write_table
+from cairn.nets.meta import read_meta
+from cairn.tasks.cases import Case, make_case
+from cairn.tasks.targets import Array
+
+Predict = Callable[[Case], Array]
+MASKS = "masks"
+
+
+class PredictJob(Section):
+    """Configuration of one prediction."""
+
+    run: str
+    """The run."""
+    method: Literal["pretrained", "scratch", "classical"]
+    """How the model was made."""
+    task: TaskSpec
+    """The task."""
+    network: NetworkConfig | None = None
+    """The network; none for classical runs."""
+    seed: int = 0
+    """Seed of the model; prediction draws nothing."""
+    device: Device = "auto"
+    """Where it runs."""
+
+
+def predict(
+    config: Mapping[str, Any], shards: Sequence[Path], model: Path, predictions: Path, threads: int
+) -> dict[str, Any]:
+    """Predict every session of the shards; returns facts for the card.
+
+    A session that cannot be predicted gets a row whose status says why; the others go on. Masks lie in ``masks/``
+    beside the table, on the native grid of the task's mask sequence.
+
+    Args:
+        config: a `PredictJob` as plain data.
+        shards: indexes of the data set.
+        model: from fine-tuning.
+        predictions: the table.
+        threads: of torch.
+
+    Raises:
+        CairnError: when the model is another task's or another network's, or a file is damaged.
+    """
+    job = parse(PredictJob, config)
+    meta = read_meta(model)
+    check_model(job, meta, model)
+    sessions = open_sessions(shards)
+    folder = predictions.parent / MASKS
+    shutil.rmtree(folder, ignore_errors=True)  # masks of an earlier run, whose table is gone
+    if job.method == "classical":
+        predictor, threshold = classical_predictor(model, meta)
+        facts: dict[str, Any] = {"device": "cpu"}
+    else:
+        from cairn.predict.deep import deep_predictor
+
+        predictor, facts = deep_predictor(model, meta, job.device, threads)
+        threshold = job.task.threshold
+    rows = [predict_session(job.task, session, predictor, folder, threshold) for session in sessions]
+    write_table(predictions, rows, PREDICTION_COLUMNS)
+    failed = {f"{r['subject']}/{r['session']}": r["status"] for r in rows if r["status"] != "ok"}
+    return {"sessions": len(rows), "without_prediction": failed, "threshold": threshold, **facts}
+
+
+def check_model(job: PredictJob, meta: Mapping[str, Any], path: Path) -> None:
+    """Refuse a model that was made for something else.
+
+    Raises:
+        CairnError: naming what differs (code ``weights``).
+    """
+    network = job.network.model_dump(mode="json") if job.network else None
+    task = meta.get("task", {})
+    wanted = {"method": job.method, "task": job.task.name, "kind": job.task.kind, "network": network}
+    given = {
+        "method": meta.get("method"), "task": task.get("name"), "kind": task.get("kind"),
+        "network": meta.get("network"),
+    }  # fmt: skip
+    for name, value in wanted.items():
+        if given[name] != value:
+            raise CairnError(f"{path}: {name} is {given[name]}, not {value}.", "Name this task's model.", "weights")
+
+
+def predict_session(
+    task: TaskSpec, session: Session, predictor: Predict, folder: Path, threshold: float
+) -> dict[str, Any]:
+    """A row of the table; a mask is written for a segmentation."""
+    row: dict[str, Any] = {"subject": session.subject, "session": session.session, "status": "ok"}
+    try:
+        out = predictor(make_case(task, session))
+    except CairnError as error:
+        return row | {"status": str(error)}
+    if not np.isfinite(out).all():
+        return row | {"status": "the model gave NaN or infinity."}
+    if task.kind != "segmentation":
+        return row | {"value": repr(float(out))}
+    geometry = session.geometry
+    native = probability_to_native(out, geometry, task.mask_sequence) >= threshold
+    path = folder / f"sub-{session.subject}_ses-{session.session}_mask.nii.gz"
+    write_scan(path, native.astype(np.uint8), geometry.sequences[task.mask_sequence].native_affine)
+    return row | {"mask": f"{MASKS}/{path.name}", "mask_sha256": sha256(path)}

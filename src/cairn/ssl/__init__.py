@@ -1,0 +1,1 @@
+"""Self-supervised learning: one file an objective (`registry` names them); no objective knows a task."""

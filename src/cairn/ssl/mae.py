@@ -1,0 +1,82 @@
+"""Masked autoencoding with augmentations to undo (AMAES: Munk et al. 2024; FOMO25's baseline).
+
+The view is the target with intensities changed and most cubes hidden; the net gives the unchanged, whole target back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cairn.config.networks import NetworkConfig
+from cairn.config.objectives import MaeConfig
+from cairn.errors import CairnError
+from cairn.io.sessions import Session
+from cairn.nets.decoders import LightDecoder
+from cairn.nets.encoder import Encoder
+from cairn.ssl.augment import intensity, spatial
+from cairn.ssl.objective import Objective, Views
+
+
+class MaskedAutoencoder(Objective):
+    """Encoder, light decoder, squared error.
+
+    Args:
+        config: view, mask and augmentation.
+        network: the encoder's section.
+
+    Raises:
+        CairnError: when the view does not divide by the network's stride or the mask's unit.
+    """
+
+    def __init__(self, config: MaeConfig, network: NetworkConfig) -> None:
+        super().__init__()
+        for unit, name in ((network.stride, "stride of the network"), (config.mask_unit_voxels, "mask unit")):
+            if any(n % unit for n in config.patch_voxels):
+                raise CairnError(
+                    f"objective mae: patch_voxels {config.patch_voxels} does not divide by the {name}, {unit}.",
+                    f"Take multiples of {unit}.", code="config",
+                )  # fmt: skip
+        self.config = config
+        self.encoder = Encoder(network)
+        self.decoder = LightDecoder(network)
+
+    def views(self, session: Session, draw: np.random.Generator) -> Views:
+        """``view`` (augmented and masked), ``target``, ``hidden`` (the mask): each ``[X, Y, Z]``."""
+        config = self.config
+        sequence = session.sequences[int(draw.integers(len(session.sequences)))]
+        origin = random_origin(session.geometry.shape, config.patch_voxels, draw)
+        patch = torch.from_numpy(session.patch(sequence, origin, config.patch_voxels))
+        target = spatial(patch[None], config.spatial, draw)[0].contiguous()
+        hidden = random_mask(config.patch_voxels, config.mask_unit_voxels, config.mask_ratio, draw)
+        view = intensity(target, config.intensity, draw).masked_fill(hidden, 0.0)
+        return {"view": view, "target": target, "hidden": hidden}
+
+    def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Mean squared error over the view, or over its hidden voxels."""
+        image = self.decoder(self.encoder(batch["view"][:, None])[-1])[:, 0].float()
+        error = (image - batch["target"]) ** 2
+        if self.config.loss_on == "patch":
+            return error.mean()
+        hidden = batch["hidden"].to(error.dtype)
+        return (error * hidden).sum() / hidden.sum()
+
+
+def random_origin(shape: tuple[int, int, int], size: tuple[int, int, int], draw: np.random.Generator) -> list[int]:
+    """Origin of a box of ``size`` inside a grid of ``shape``; along an axis that is too short, it stands centred."""
+    return [int(draw.integers(n - s + 1)) if n >= s else (n - s) // 2 for n, s in zip(shape, size, strict=True)]
+
+
+def random_mask(size: tuple[int, int, int], unit: int, ratio: float, draw: np.random.Generator) -> Tensor:
+    """Boolean mask ``size``: True in exactly ``round(ratio * cubes)`` cubes of side ``unit``."""
+    cubes = [n // unit for n in size]
+    count = int(np.prod(cubes))
+    hidden = torch.zeros(count, dtype=torch.bool)
+    hidden[torch.from_numpy(draw.permutation(count)[: round(ratio * count)])] = True
+    coarse = hidden.view(cubes)
+    for axis in range(3):
+        coarse = coarse.repeat_interleave(unit, dim=axis)
+    return coarse

@@ -1,0 +1,20 @@
+"""Objectives by name. A new one is a file with a class, a section in the configuration, and a line here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cairn.config.networks import NetworkConfig
+from cairn.config.objectives import ObjectiveConfig
+from cairn.nets.encoder import seeded
+from cairn.ssl.mae import MaskedAutoencoder
+from cairn.ssl.objective import Objective
+
+OBJECTIVES: dict[str, Any] = {"mae": MaskedAutoencoder}
+
+
+def build_objective(config: ObjectiveConfig, network: NetworkConfig, seed: int) -> Objective:
+    """The objective that ``config`` names, with the random start that ``seed`` gives."""
+    with seeded(seed):
+        objective: Objective = OBJECTIVES[config.kind](config, network)
+    return objective

@@ -1,0 +1,72 @@
+"""Targets and validation metrics that deep and classical models share; free of torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cairn.config.tasks import TaskInputs
+from cairn.errors import CairnError
+from cairn.io.geometry import mask_to_grid
+from cairn.io.nifti import read_mask
+from cairn.tasks.cases import Case, Label
+
+Array = npt.NDArray[Any]
+
+
+def grid_mask(task: TaskInputs, case: Case, label: Label) -> npt.NDArray[np.uint8]:
+    """The native mask of a label, carried to the session's grid.
+
+    Raises:
+        CairnError: when there is none, or it does not lie on the grid of its scan (code ``label``).
+    """
+    if label.mask is None:
+        raise CairnError(f"{case.session.key}: a segmentation label is a mask.", "Add it.", code="label")
+    sequence = label.mask_sequence if label.mask_sequence != "n/a" else task.mask_sequence
+    if sequence not in case.session.geometry.sequences:
+        reason = f"{case.session.key}: its mask lies on {sequence}, a scan that the session lacks."
+        raise CairnError(reason, "Mend mask_sequence.", code="label")
+    mask = read_mask(label.mask)
+    if mask.shape != case.session.geometry.sequences[sequence].native_shape:
+        reason = f"{label.mask}: shape {mask.shape} is not that of the {sequence} scan of {case.session.key}."
+        raise CairnError(reason, "A mask lies on the grid of its scan.", code="label")
+    return mask_to_grid(mask, case.session.geometry, sequence).astype(np.uint8)
+
+
+def class_label(case: Case, label: Label) -> npt.NDArray[np.float32]:
+    """0 or 1.
+
+    Raises:
+        CairnError: for any other value (code ``label``).
+    """
+    if label.value not in (0.0, 1.0):
+        raise CairnError(f"{case.session.key}: label {label.value:g} is neither 0 nor 1.", "Mend it.", "label")
+    return np.asarray(label.value, np.float32)
+
+
+def number_label(case: Case, label: Label) -> npt.NDArray[np.float32]:
+    """A finite number, not rounded.
+
+    Raises:
+        CairnError: when it is not finite (code ``label``).
+    """
+    if not np.isfinite(label.value):
+        raise CairnError(f"{case.session.key}: its label is no number.", "Mend it.", code="label")
+    return np.asarray(label.value, np.float32)
+
+
+def auroc(predictions: Array, targets: Array) -> float:
+    """Share of pairs of a positive and a negative that stand in order; ties count half; NaN with one class only."""
+    positive, negative = predictions[targets == 1], predictions[targets == 0]
+    if not len(positive) or not len(negative):
+        return float("nan")
+    difference = positive[:, None] - negative[None, :]
+    return float(((difference > 0) + 0.5 * (difference == 0)).mean())
+
+
+def dice(a: Array, b: Array) -> float:
+    """Dice of two boolean masks; both empty 1."""
+    total = int(a.sum()) + int(b.sum())
+    return 1.0 if total == 0 else 2 * int((a & b).sum()) / total

@@ -1,0 +1,51 @@
+"""Where a job runs: threads, device, precision."""
+
+from __future__ import annotations
+
+import os
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import nn
+
+from cairn.errors import CairnError
+
+
+def set_up(device: str, threads: int, deterministic: bool = True) -> torch.device:
+    """Set threads and determinism, and choose the device (``auto``: a GPU where there is one).
+
+    Raises:
+        CairnError: when ``cuda`` is asked for and there is none.
+    """
+    torch.set_num_threads(max(1, threads))
+    if device == "cuda" and not torch.cuda.is_available():
+        raise CairnError("device 'cuda': this machine has no usable GPU.", "Set device to 'auto' or 'cpu'.", "device")
+    chosen = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+    if chosen.type == "cuda" and deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.backends.cudnn.benchmark = False
+    return chosen
+
+
+def precision(device: torch.device) -> Any:
+    """bfloat16 on a GPU; float32 on a CPU, where bfloat16 can be ten times slower."""
+    return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
+
+
+def compile_encoder(module: nn.Module, device: torch.device, wanted: bool) -> None:
+    """Compile ``module.encoder`` in place (its tensors keep their names); on a GPU only."""
+    if wanted and device.type == "cuda":
+        module.encoder.compile(dynamic=True)
+
+
+def describe(device: torch.device, deterministic: bool) -> dict[str, Any]:
+    """Device, precision and determinism, for the card."""
+    gpu = device.type == "cuda"
+    return {
+        "device": torch.cuda.get_device_name(device) if gpu else "cpu",
+        "precision": "bfloat16" if gpu else "float32",
+        "deterministic": deterministic or not gpu,
+        "threads": torch.get_num_threads(),
+    }

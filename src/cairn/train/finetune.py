@@ -1,0 +1,165 @@
+"""Fine-tuning: one recipe for every encoder, pretrained or not, to a task's model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cairn.config.networks import NetworkConfig
+from cairn.errors import CairnError
+from cairn.io.atomic import sha256, write_text
+from cairn.io.sessions import open_sessions
+from cairn.nets.blocks import parameters
+from cairn.nets.meta import read_meta
+from cairn.nets.models import build_model
+from cairn.nets.weights import load_weights, save_weights
+from cairn.ssl.draws import derived_seed, generator, shuffled
+from cairn.tasks.cases import LabelledSet, common_box, labelled_cases
+from cairn.tasks.registry import build_task
+from cairn.train.cases import collate, training_sample
+from cairn.train.devices import compile_encoder, describe, set_up
+from cairn.train.inference import Predictor
+from cairn.train.jobs import FinetuneJob
+from cairn.train.loop import Loop, Problem, Result
+from cairn.train.split import split_subjects
+from cairn.train.state import StateFolder, state_key
+
+
+class FinetuneProblem(Problem):
+    """Labelled cases and a task, as the loop wants them.
+
+    Args:
+        job: configuration.
+        labelled: labelled cases of the training data set.
+    """
+
+    keep_best = True
+
+    def __init__(self, job: FinetuneJob, labelled: LabelledSet) -> None:
+        self.name = f"finetune {job.run} on {job.task.name}, seed {job.seed}"
+        self.job, self.recipe, self.seed = job, job.finetune, job.seed
+        self.network = network_of(job)
+        self.task = build_task(job.task)
+        self.cases = labelled.cases
+        pairs = zip(labelled.cases, labelled.labels, strict=True)
+        self.targets = [self.task.target(case, label) for case, label in pairs]
+        strata = self.task.strata(self.targets)
+        self.train, self.val = split_subjects(labelled.subjects, self.recipe.val_share, job.seed, strata)
+        self.task.fit([self.targets[i] for i in self.train])
+        self.box = common_box([case.extent for case in self.cases], self.network.stride)
+        self.patch = self.recipe.patch_voxels if self.task.dense else None
+        if self.patch and any(n % self.network.stride for n in self.patch):
+            reason = f"finetune: patch_voxels {self.patch} does not divide by the network's stride."
+            raise CairnError(reason, f"Take multiples of {self.network.stride}.", code="config")
+        self.module = build_model(self.network, self.task.dense, derived_seed(job.seed, "weights"))
+
+    def batch(self, step: int) -> dict[str, Tensor]:
+        """Augmented samples of the step: shuffled epochs, each drawn by (seed, step, sample)."""
+        size = self.recipe.batch_size
+        samples = []
+        for sample in range(size):
+            place = self.train[shuffled(self.seed, "finetune order", len(self.train), step * size + sample)]
+            draw = generator(self.seed, "finetune sample", step, sample)
+            samples.append(training_sample(self.cases[place], self.targets[place], self.box, self.recipe, draw))
+        return collate(samples)
+
+    def loss(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """The task's."""
+        return self.task.loss(self.module(batch["volumes"], batch["sequences"]), batch["target"])
+
+    def validate(self, device: torch.device) -> dict[str, float]:
+        """The task's metric, then the negative loss, over the held-back cases."""
+        predictor = Predictor(self.module, self.box, self.patch, device)
+        predictions, targets, losses = [], [], []
+        for place in self.val:
+            logits, target = predictor.logits(self.cases[place]), self.targets[place]
+            answer = torch.from_numpy(target).float()
+            losses.append(float(self.task.loss(logits[None], answer[None])))
+            predictions.append(self.task.predict(logits).numpy())
+            targets.append(target)
+        score = self.task.score(predictions, targets)
+        return {"val_score": score, "val_negative_loss": -sum(losses) / len(losses)}
+
+
+def network_of(job: FinetuneJob) -> NetworkConfig:
+    """The job's network; classical runs alone have none."""
+    if job.network is None:
+        raise CairnError(f"run '{job.run}': method '{job.method}' needs a network.", "Name one.", code="config")
+    return job.network
+
+
+def start_weights(job: FinetuneJob, weights: Sequence[Path], problem: FinetuneProblem) -> dict[str, Any]:
+    """Load the pretrained encoder, exactly or not at all; a report for the card.
+
+    Raises:
+        CairnError: when a pretrained run has no weights, another has some, or they do not fit.
+    """
+    if len(weights) != (job.method == "pretrained"):
+        reason = f"run '{job.run}': method '{job.method}' with {len(weights)} weights file(s)."
+        raise CairnError(reason, "A pretrained run starts from one encoder, others from none.", code="weights")
+    if not weights:
+        return {"start": "random"}
+    meta = read_meta(weights[0])
+    made_with = meta.get("network")
+    if made_with != problem.network.model_dump(mode="json"):
+        reason = f"{weights[0]}: an encoder of network {made_with}, not {problem.network.model_dump(mode='json')}."
+        raise CairnError(reason, "Use the network section that it was made with.", code="weights")
+    report = load_weights(weights[0], problem.module.encoder, "encoder")
+    return {"start": "encoder", "encoder_step": meta.get("step"), "tensors": report.to_json()}
+
+
+def finetune(
+    job: FinetuneJob, shards: Sequence[Path], labels: Path, weights: Sequence[Path], state: Path, model: Path,
+    history: Path, threads: int, code: str,
+) -> dict[str, Any]:  # fmt: skip
+    """Fine-tune one model, from the newest state if there is one; returns facts for the card.
+
+    Args:
+        job: configuration.
+        shards: indexes of the training data set.
+        labels: its labels.
+        weights: the encoder to start from, or none.
+        state: folder of the training state.
+        model: the best model by validation, written once at the end.
+        history: JSON lines of step, loss, lr, validation.
+        threads: of torch.
+        code: hash of the code; a state of other code is not continued.
+
+    Raises:
+        CairnError: for bad configuration, data, labels or weights, or a loss that is not finite.
+    """
+    device = set_up(job.device, threads, job.finetune.deterministic)
+    labelled = labelled_cases(job.task, open_sessions(shards), labels)
+    problem = FinetuneProblem(job, labelled)
+    loaded = start_weights(job, weights, problem)
+    compile_encoder(problem.module, device, job.finetune.compile)
+    plain = job.model_dump(mode="json", exclude={"run": True, "finetune": {"steps"}})
+    data = sorted(sha256(p) for p in [*shards, labels, *weights])
+    masks = sorted(sha256(label.mask) for label in labelled.labels if label.mask)
+    states = StateFolder(state, state_key(job=plain, code=code, data=data, masks=masks, device=device.type))
+    result = Loop(problem, job.finetune, states, device).run()
+    save_weights(model, result.tensors, model_meta(job, problem, result))
+    write_text(history, states.history.read_text(encoding="utf-8"))
+    return {
+        "best": result.best, "schedule": result.schedule, "weights": loaded, "model_sha256": sha256(model),
+        "subjects": {"train": _subjects(problem, problem.train), "val": _subjects(problem, problem.val)},
+        "skipped": labelled.skipped, "task": problem.task.facts, "parameters": parameters(problem.module),
+        "samples_per_s": round(result.samples_per_s, 2), **describe(device, job.finetune.deterministic),
+    }  # fmt: skip
+
+
+def model_meta(job: FinetuneJob, problem: FinetuneProblem, result: Result) -> dict[str, Any]:
+    """What prediction must know: task, network, box, what the task learned, and which step this is."""
+    return {
+        "kind": "model", "method": job.method, "task": job.task.model_dump(mode="json"),
+        "network": problem.network.model_dump(mode="json"), "facts": problem.task.facts, "box": problem.box,
+        "patch": problem.patch, "step": result.step,
+    }  # fmt: skip
+
+
+def _subjects(problem: FinetuneProblem, places: Sequence[int]) -> list[str]:
+    return sorted({problem.cases[i].session.subject for i in places})

@@ -1,0 +1,186 @@
+"""The loop: steps, validation, state. It knows neither an objective nor a task.
+
+A longer ``steps`` goes on from the last state under the schedule of the new total: the learning rate then rises once.
+That is not the run that the new total would have given from the start; the card's ``schedule`` shows both legs.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cairn.config.training import OptimConfig
+from cairn.errors import CairnError
+from cairn.ssl.draws import derived_seed
+from cairn.train.devices import precision
+from cairn.train.optim import learning_rate, make_optimizer, moments, restore_moments
+from cairn.train.progress import Progress
+from cairn.train.state import History, State, StateFolder
+
+Batch = Mapping[str, Tensor]
+PREFETCH = 4
+
+
+class Problem(ABC):
+    """What is trained: a module, samples by number, a loss, and a validation."""
+
+    name: str
+    module: nn.Module
+    seed: int
+    keep_best = False
+    """Whether the result is the best state by validation, or the last."""
+
+    @abstractmethod
+    def batch(self, step: int) -> Batch:
+        """Batch of update ``step``, on the CPU: a function of the seed and the step alone. May run in a thread."""
+
+    @abstractmethod
+    def loss(self, batch: Batch) -> Tensor:
+        """Loss of a batch."""
+
+    @abstractmethod
+    def validate(self, device: torch.device) -> dict[str, float]:
+        """Numbers for the history; with ``keep_best`` the first, then the second, ranks (higher is better)."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run ended with."""
+
+    tensors: dict[str, Tensor]
+    step: int
+    records: list[dict[str, Any]]
+    schedule: list[list[int]]
+    """Each leg: the last step under it, and the total that the learning rate was scheduled for."""
+    best: dict[str, Any]
+    """Step and numbers of the best validation, with ``keep_best``."""
+    samples_per_s: float
+
+
+class Loop:
+    """Trains one problem.
+
+    Args:
+        problem: what is trained.
+        config: optimiser and budget.
+        states: where its states lie.
+        device: where it runs.
+    """
+
+    def __init__(self, problem: Problem, config: OptimConfig, states: StateFolder, device: torch.device) -> None:
+        self.problem, self.config, self.states, self.device = problem, config, states, device
+        self.module = problem.module.to(device)
+        self.optimizer = make_optimizer(self.module, config)
+        self.step = 0
+        self.window = [0.0, 0.0]  # sum and count of the losses since the last record
+        self.best: dict[str, Any] = {}
+        self.best_tensors: dict[str, Tensor] = {}
+        self.schedule: list[list[int]] = []
+
+    def run(self) -> Result:
+        """Train to the configured number of steps, from the newest state.
+
+        Raises:
+            CairnError: with code ``not-finite`` when the loss or its gradient is NaN or infinite.
+        """
+        self._restore()
+        history = History(self.states.history, self.step)
+        progress = Progress(self.problem.name, self.step, self.config.steps, self.config.batch_size)
+        for batch in self._batches():
+            loss = self._update(batch)
+            self.window[0] += loss
+            self.window[1] += 1
+            last = self.step == self.config.steps
+            if last or self.step % self.config.log_every == 0:
+                rate = learning_rate(self.config, self.step - 1)
+                history.add({"step": self.step, "loss": self.window[0] / self.window[1], "lr": rate})
+                self.window = [0.0, 0.0]
+            if last or self.step % self.config.validate_every == 0:
+                self._validate(history)
+            if last or self.step % self.config.state_every == 0:
+                self._save()
+            progress.tick(self.step, loss)
+        rate = progress.rate(self.step)
+        if self.problem.keep_best and self.best_tensors:
+            tensors, step = self.best_tensors, self.best["step"]
+        else:
+            tensors, step = dict(self.module.state_dict()), self.step
+        return Result(tensors, step, history.records(), self.schedule, self.best, rate)
+
+    def _update(self, batch: Batch) -> float:
+        # Whatever draws from torch's own generator (dropout) is keyed by the step too.
+        torch.manual_seed(derived_seed(self.problem.seed, "torch", self.step))
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.config, self.step)
+        self.module.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        with precision(self.device):
+            loss = self.problem.loss({k: v.to(self.device, non_blocking=True) for k, v in batch.items()})
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.module.parameters(), self.config.clip_norm)
+        value = float(loss.detach())
+        if not math.isfinite(value) or not math.isfinite(float(norm)):
+            raise CairnError(
+                f"{self.problem.name}: loss {value:g}, gradient {float(norm):g} at step {self.step + 1}.",
+                "Lower learning_rate or clip_norm; the last good state is kept.", code="not-finite",
+            )  # fmt: skip
+        self.optimizer.step()
+        self.step += 1
+        return value
+
+    def _batches(self) -> Iterator[Batch]:
+        """Batches from the current step on; on a GPU made ahead in threads, which changes no number."""
+        steps = range(self.step, self.config.steps)
+        if self.device.type == "cpu":
+            yield from map(self.problem.batch, steps)
+            return
+        with ThreadPoolExecutor(PREFETCH) as pool:
+            ahead = [pool.submit(self.problem.batch, s) for s in steps[: 2 * PREFETCH]]
+            for step in steps:
+                yield ahead.pop(0).result()
+                if step + 2 * PREFETCH < self.config.steps:
+                    ahead.append(pool.submit(self.problem.batch, step + 2 * PREFETCH))
+
+    def _validate(self, history: History) -> None:
+        self.module.eval()
+        with torch.no_grad(), precision(self.device):
+            numbers = self.problem.validate(self.device)
+        if not numbers:
+            return
+        shown = {k: (v if math.isfinite(v) else None) for k, v in numbers.items()}
+        if self.problem.keep_best:
+            rank = [v if math.isfinite(v) else -math.inf for v in list(numbers.values())[:2]]
+            # Strictly better: of equals the earliest stays, so that the choice does not depend on what follows.
+            if not self.best or rank > [-math.inf if r is None else r for r in self.best["rank"]]:
+                self.best = {"step": self.step, "rank": [r if math.isfinite(r) else None for r in rank], **shown}
+                self.best_tensors = {k: v.detach().cpu().clone() for k, v in self.module.state_dict().items()}
+        history.add({"step": self.step, **shown})
+
+    def _save(self) -> None:
+        tensors = {f"model.{k}": v for k, v in self.module.state_dict().items()}
+        tensors |= moments(self.module, self.optimizer)
+        tensors |= {f"best.{k}": v for k, v in self.best_tensors.items()}
+        schedule = [leg for leg in self.schedule if leg[1] != self.config.steps] + [[self.step, self.config.steps]]
+        self.schedule = schedule
+        self.states.save(State(self.step, tensors, {"best": self.best, "window": self.window, "schedule": schedule}))
+
+    def _restore(self) -> None:
+        state = self.states.load(self.config.steps)
+        if state is None:
+            return
+        self.module.load_state_dict(_part(state.tensors, "model"))
+        restore_moments(self.module, self.optimizer, state.tensors)
+        self.step, self.best, self.window = state.step, state.meta["best"], state.meta["window"]
+        self.schedule = state.meta["schedule"]
+        self.best_tensors = _part(state.tensors, "best")
+
+
+def _part(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    return {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}

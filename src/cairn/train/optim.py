@@ -1,0 +1,50 @@
+"""Optimiser and schedule, and how the optimiser's state becomes named tensors and back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from cairn.config.training import OptimConfig
+
+MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+
+
+def make_optimizer(module: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
+    """AdamW; norms and biases do not decay."""
+    matrices = [p for p in module.parameters() if p.requires_grad and p.ndim > 1]
+    vectors = [p for p in module.parameters() if p.requires_grad and p.ndim <= 1]
+    groups = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
+
+
+def learning_rate(config: OptimConfig, step: int) -> float:
+    """Rate of update number ``step`` (from 0): linear rise over the warm-up, then a cosine that ends at 0."""
+    warmup = round(config.warmup_share * config.steps)
+    if step < warmup:
+        return config.learning_rate * (step + 1) / warmup
+    progress = (step - warmup) / max(1, config.steps - warmup)
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def moments(module: nn.Module, optimizer: torch.optim.AdamW) -> dict[str, Tensor]:
+    """The optimiser's state as ``{moment}.{parameter}``; a parameter not yet updated has none."""
+    out = {}
+    for name, parameter in module.named_parameters():
+        for moment in MOMENTS:
+            if parameter in optimizer.state:
+                out[f"{moment}.{name}"] = optimizer.state[parameter][moment]
+    return out
+
+
+def restore_moments(module: nn.Module, optimizer: torch.optim.AdamW, tensors: Mapping[str, Tensor]) -> None:
+    """Inverse of `moments`."""
+    for name, parameter in module.named_parameters():
+        if f"step.{name}" in tensors:
+            # The step counter stays on the CPU, as AdamW itself keeps it.
+            optimizer.state[parameter] = {
+                m: tensors[f"{m}.{name}"].to("cpu" if m == "step" else parameter.device) for m in MOMENTS
+            }

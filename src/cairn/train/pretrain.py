@@ -1,0 +1,139 @@
+"""Pretraining: an objective on a data set, to an encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cairn.config.base import Section, parse
+from cairn.config.networks import NetworkConfig
+from cairn.config.objectives import ObjectiveConfig
+from cairn.config.training import Device, PretrainConfig
+from cairn.errors import CairnError
+from cairn.io.atomic import sha256, write_text
+from cairn.io.sessions import Session, open_sessions
+from cairn.nets.blocks import parameters
+from cairn.nets.weights import save_weights
+from cairn.ssl.draws import derived_seed, generator, shuffled
+from cairn.ssl.registry import build_objective
+from cairn.train.devices import compile_encoder, describe, set_up
+from cairn.train.loop import Loop, Problem
+from cairn.train.split import split_subjects
+from cairn.train.state import StateFolder, state_key
+
+
+class PretrainJob(Section):
+    """Configuration of one pretraining."""
+
+    run: str
+    """The run."""
+    seed: int
+    """Decides start, split, order, views."""
+    network: NetworkConfig
+    """The encoder."""
+    objective: ObjectiveConfig
+    """What it learns from."""
+    pretrain: PretrainConfig = PretrainConfig()
+    """Budget and optimiser."""
+    device: Device = "auto"
+    """Where it runs."""
+
+
+class PretrainProblem(Problem):
+    """Sessions and an objective, as the loop wants them.
+
+    Args:
+        job: configuration.
+        sessions: unlabelled sessions.
+    """
+
+    def __init__(self, job: PretrainJob, sessions: Sequence[Session]) -> None:
+        self.name = f"pretrain {job.run}, seed {job.seed}"
+        self.job, self.seed = job, job.seed
+        self.sessions = [s for s in sessions if s.sequences]
+        if not self.sessions:
+            raise CairnError("Pretraining: the shards hold no session.", "See the quarantine tables.", "empty")
+        share = job.pretrain.val_share
+        everyone = list(range(len(self.sessions)))
+        self.train, self.val = (
+            split_subjects([s.subject for s in self.sessions], share, job.seed) if share else (everyone, [])
+        )
+        self.module = build_objective(job.objective, job.network, derived_seed(job.seed, "weights"))
+
+    def batch(self, step: int) -> dict[str, Tensor]:
+        """Views of the step's sessions: shuffled epochs, each view drawn by (seed, step, sample)."""
+        size = self.job.pretrain.batch_size
+        views = []
+        for sample in range(size):
+            place = shuffled(self.seed, "pretrain order", len(self.train), step * size + sample)
+            session = self.sessions[self.train[place]]
+            views.append(self.module.views(session, generator(self.seed, "view", step, sample)))
+        return _stack(views)
+
+    def loss(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """The objective's."""
+        return self.module(batch)
+
+    def validate(self, device: torch.device) -> dict[str, float]:
+        """Mean loss over one view of each held-back session; the same views every time."""
+        losses = []
+        for place in self.val:
+            view = self.module.views(self.sessions[place], generator(self.seed, "validation view", place))
+            batch = {k: v.to(device) for k, v in _stack([view]).items()}
+            losses.append(float(self.module(batch)))
+        return {"val_loss": sum(losses) / len(losses)} if losses else {}
+
+
+def _stack(views: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.stack([v[name] for v in views]) for name in views[0]}
+
+
+def pretrain(
+    config: Mapping[str, Any],
+    shards: Sequence[Path],
+    state: Path,
+    weights: Path,
+    history: Path,
+    threads: int,
+    code: str,
+) -> dict[str, Any]:
+    """Pretrain one encoder, from the newest state if there is one; returns facts for the card.
+
+    Args:
+        config: a `PretrainJob` as plain data.
+        shards: indexes of the pretraining data set.
+        state: folder of the training state.
+        weights: the encoder, written once at the end.
+        history: JSON lines of step, loss, lr.
+        threads: of torch.
+        code: hash of the code; a state of other code is not continued.
+
+    Raises:
+        CairnError: for bad configuration or data, or a loss that is not finite.
+    """
+    job = parse(PretrainJob, config)
+    device = set_up(job.device, threads, job.pretrain.deterministic)
+    problem = PretrainProblem(job, open_sessions(shards))
+    compile_encoder(problem.module, device, job.pretrain.compile)
+    plain = job.model_dump(mode="json", exclude={"run": True, "pretrain": {"steps"}})
+    key = state_key(job=plain, code=code, data=sorted(sha256(p) for p in shards), device=device.type)
+    result = Loop(problem, job.pretrain, StateFolder(state, key), device).run()
+    encoder = {k.removeprefix("encoder."): v for k, v in result.tensors.items() if k.startswith("encoder.")}
+    meta = {
+        "kind": "encoder", "network": job.network.model_dump(mode="json"),
+        "objective": job.objective.model_dump(mode="json"), "step": result.step,
+    }  # fmt: skip
+    save_weights(weights, encoder, meta)
+    write_text(history, (StateFolder(state, key).history).read_text(encoding="utf-8"))
+    return {
+        "steps": result.step, "schedule": result.schedule,
+        "final": {k: v for r in result.records[-2:] for k, v in r.items() if k != "lr"},
+        "parameters": {"encoder": parameters(problem.module.encoder), "all": parameters(problem.module)},
+        "sessions": {"train": len(problem.train), "val": len(problem.val)},
+        "samples_per_s": round(result.samples_per_s, 2), "weights_sha256": sha256(weights),
+        **describe(device, job.pretrain.deterministic),
+    }  # fmt: skip
