@@ -1,0 +1,1 @@
+"""The leaderboard's page: one self-contained file that opens from disk."""

@@ -1,0 +1,117 @@
+"""Forest plots: a point and an interval a run, for ranks and for metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cairn.report.sources import Sources
+from cairn.report.style import MUTED, RULE, WIDTH_IN, Picture, as_bytes, canvas, clean, embed, looks, wrapped
+
+Record = Mapping[str, Any]
+
+
+def rank_forest(sources: Sources) -> Picture | None:
+    """Overall ranks with intervals; None where nobody is ranked."""
+    rows = [r for r in sources.rows if r["overall"]]
+    if not rows:
+        return None
+    with canvas(WIDTH_IN + 0.6, 0.9 + 0.46 * len(rows)) as (figure, axes):
+        _ranks(axes[0, 0], rows, looks(sources.rows))
+        _names(axes[0, 0], rows)
+        source = embed(figure)
+    level = f"{sources.board['evaluate']['confidence']:.0%}"
+    return Picture(
+        source, "Overall rank of every run with its interval",
+        f"Overall rank (1 is best) and its {level} interval when the test cases are drawn anew. Where intervals "
+        "overlap, the order is not settled. Beside each run, the share of draws in which it ranks first.",
+        wide=True,
+    )  # fmt: skip
+
+
+def _ranks(axes: Any, rows: Sequence[Record], look: Mapping[str, tuple[str, str]], shares: bool = True) -> None:
+    for y, row in enumerate(rows):
+        if row["overall"] is None:
+            axes.text(1, y, "not ranked", va="center", color=MUTED, fontsize=8.5)
+            continue
+        colour, marker = look[row["run"]]
+        value = row["overall"]
+        axes.plot([value["low"], value["high"]], [y, y], color=colour, lw=2.4, solid_capstyle="round", alpha=0.55)
+        axes.plot([value["value"]], [y], marker=marker, color=colour, ms=7)
+        if shares:
+            text = f"{row['first_share']:.0%}"
+            axes.annotate(text, (1.01, y), xycoords=("axes fraction", "data"), va="center", color=MUTED, fontsize=8.5)
+    count = max(2, sum(r["overall"] is not None for r in rows))
+    axes.set_xlim(0.8, max([count] + [r["overall"]["high"] for r in rows if r["overall"]]) + 0.2)
+    axes.set_xticks(range(1, count + 1))
+    axes.set_xlabel("overall rank")
+    _lines(axes, rows)
+
+
+def _lines(axes: Any, rows: Sequence[Record]) -> None:
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_yticks(range(len(rows)))
+    axes.set_axisbelow(True)
+    axes.grid(axis="x", color=RULE, lw=0.6)
+    axes.spines["left"].set_visible(False)
+
+
+def _names(axes: Any, rows: Sequence[Record]) -> None:
+    axes.set_yticklabels([clean(wrapped(r["label"])) for r in rows])
+
+
+def metric_forest(sources: Sources, task: Record) -> Picture | None:
+    """A task's metrics: seed mean with interval, and every seed as a small dot."""
+    rows = sources.runs_of(task["name"])
+    if not rows:
+        return None
+    metrics = task["metrics"]
+    with canvas(WIDTH_IN, 0.9 + 0.5 * len(rows), 1, len(metrics), sharey=True) as (figure, axes):
+        for axis, metric in zip(axes[0], metrics, strict=True):
+            _metric(axis, rows, task["name"], metric, looks(sources.rows))
+        _names(axes[0, 0], rows)
+        source = embed(figure)
+    titles = " and ".join(m["title"] for m in metrics)
+    return Picture(
+        source, f"{titles} of every run on {task['title']}",
+        f"{titles}: mean over seeds with interval over test cases; open dots are single seeds.",
+    )  # fmt: skip
+
+
+def _metric(axes: Any, rows: Sequence[Record], task: str, metric: Record, look: Mapping[str, tuple[str, str]]) -> None:
+    for y, row in enumerate(rows):
+        value = row["scores"].get(task, {}).get("metrics", {}).get(metric["name"])
+        colour, marker = look[row["run"]]
+        if value is None or value["value"] is None:
+            axes.annotate("undefined" if value else "no entry", (0.02, y), xycoords=("axes fraction", "data"),
+                          va="center", color=MUTED, fontsize=8.5)  # fmt: skip
+            continue
+        if value["low"] is not None:
+            axes.plot([value["low"], value["high"]], [y, y], color=colour, lw=2.2, alpha=0.55, solid_capstyle="round")
+        seeds = [v for v in value["seeds"].values() if v is not None]
+        if len(seeds) > 1:
+            axes.plot(seeds, [y + 0.24] * len(seeds), ls="", marker="o", ms=3, mfc="white", mec=colour, mew=0.8)
+        axes.plot([value["value"]], [y], marker=marker, color=colour, ms=6)
+    arrow = "higher is better →" if metric["higher_is_better"] else "← lower is better"
+    axes.set_xlabel(f"{metric['title']}\n{arrow}")
+    _lines(axes, rows)
+
+
+def overview(sources: Sources) -> bytes:
+    """The leaderboard as one picture (PNG): ranks and every metric, run by run."""
+    rows = sources.rows
+    panels = [(task, metric) for task in sources.tasks for metric in task["metrics"]]
+    widths = [2.0] + [1.45] * len(panels)
+    look = looks(rows)
+    options = {"sharey": True, "gridspec_kw": {"width_ratios": widths}}
+    with canvas(2.3 + sum(widths), 1.45 + 0.5 * len(rows), 1, 1 + len(panels), **options) as (figure, axes):
+        _ranks(axes[0, 0], rows, look, shares=False)
+        axes[0, 0].set_title("Overall rank", fontweight="bold", pad=16)
+        for axis, (task, metric) in zip(axes[0, 1:], panels, strict=True):
+            _metric(axis, rows, task["name"], metric, look)
+            first = metric is task["metrics"][0]
+            axis.set_title(clean(wrapped(task["title"], 20)) if first else " ", fontweight="bold", pad=16)
+        axes[0, 0].set_yticklabels(
+            [f"{clean(wrapped(r['label'], 26))}   {'–' if r['place'] is None else r['place']}" for r in rows]
+        )
+        return as_bytes(figure, "png", 140)

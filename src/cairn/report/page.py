@@ -1,0 +1,103 @@
+"""Put the page together: one HTML file with everything inside, and the leaderboard as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cairn.config.evaluate import ReportJob
+from cairn.io.atomic import write_bytes, write_text
+from cairn.report import cost, words
+from cairn.report.curves import learning_curves
+from cairn.report.forest import metric_forest, overview, rank_forest
+from cairn.report.plots import task_plot
+from cairn.report.slices import slices
+from cairn.report.sources import Sources, read_sources
+
+Record = Mapping[str, Any]
+
+
+def write_report(
+    job: ReportJob, leaderboard: Path, files: Mapping[str, Sequence[Path]], page: Path, figure: Path
+) -> None:
+    """Write the page and the picture of the leaderboard.
+
+    Args:
+        job: configuration.
+        leaderboard: ``leaderboard.json``.
+        files: see `cairn.report.sources.read_sources`.
+        page: where the page goes (HTML, self-contained).
+        figure: where the picture goes (PNG).
+
+    Raises:
+        CairnError: for an input that is missing or unreadable.
+    """
+    sources = read_sources(job, leaderboard, files)
+    write_text(page, render(sources))
+    write_bytes(figure, overview(sources))
+
+
+def render(sources: Sources) -> str:
+    """The page's HTML."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("cairn.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.globals |= {"number": words.number, "span": words.span}
+    return environment.get_template("page.html").render(content(sources)) + "\n"
+
+
+def content(sources: Sources) -> dict[str, Any]:
+    """All that the template shows."""
+    board, job = sources.board, sources.job
+    tracks = list(dict.fromkeys(r["track"] for r in sources.rows))
+    return {
+        "title": board["experiment"] or "Cairn",
+        "board": board,
+        "level": f"{board['evaluate']['confidence']:.0%}",
+        "tracks": [
+            {"name": t, "rows": [r for r in sources.rows if r["track"] == t], "standing": words.standing(sources, t)}
+            for t in tracks
+        ],
+        "cautions": words.cautions(sources),
+        "effects": words.effects(sources),
+        "note": job.note,
+        "forest": rank_forest(sources),
+        "tasks": [_task(sources, t) for t in sources.tasks],
+        "curves": learning_curves(sources),
+        "runs": [_run(sources, r) for r in sources.rows],
+        "datasets": cost.datasets(sources),
+        "spacing": _spacing(job),
+        "stages": cost.stages(sources.cards),
+        "hardware": cost.hardware(sources.cards),
+        "versions": cost.versions(sources.cards),
+        "limits": words.limits(sources),
+    }
+
+
+def _task(sources: Sources, task: Record) -> Record:
+    pictures = [metric_forest(sources, task), task_plot(sources, task), slices(sources, task)]
+    return {**task, "pictures": [p for p in pictures if p is not None]}
+
+
+def _run(sources: Sources, row: Record) -> dict[str, str]:
+    known = {r.run: r for r in sources.job.runs}
+    run = known.get(row["run"])
+    seeds = sorted({len(c.seeds) for (name, _), c in sources.cases.items() if name == row["run"]})
+    return {
+        "label": row["label"], "run": row["run"], "method": row["method"],
+        "objective": (run.objective if run else "") or "–", "network": (run.network if run else "") or "–",
+        "pretrain_data": (run.pretrain_data if run else "") or "–",
+        "train_on": {"finetune": "few-shot set", "indomain": "in-domain set"}[run.train_on] if run else "–",
+        "seeds": " or ".join(map(str, seeds)) or "–",
+    }  # fmt: skip
+
+
+def _spacing(job: ReportJob) -> str:
+    if job.spacing_mm is None:
+        return ""
+    sides = (job.spacing_mm,) if isinstance(job.spacing_mm, float | int) else job.spacing_mm
+    return " × ".join(f"{s:g}" for s in dict.fromkeys(sides)) + " mm"

@@ -1,0 +1,112 @@
+"""What the page is made from: every file by run, task and seed, as the contracts name their paths."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cairn.config.evaluate import ReportJob
+from cairn.errors import CairnError
+from cairn.evaluate.tables import RunCases, read_cases
+from cairn.io.atomic import read_json
+
+_SEED = re.compile(r"seed-(\d+)$")
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class History:
+    """The records of one training: ``stage`` is ``pretrain`` or ``finetune``, ``task`` is empty for the former."""
+
+    stage: str
+    run: str
+    task: str
+    seed: int
+    records: tuple[Record, ...]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Everything that the page shows."""
+
+    job: ReportJob
+    board: Record
+    """Content of ``leaderboard.json``."""
+    cases: Mapping[tuple[str, str], RunCases] = field(default_factory=dict)
+    """By run and task."""
+    cards: Sequence[Record] = ()
+    histories: Sequence[History] = ()
+    shards: Sequence[Path] = ()
+    """Index tables of the test sets' shards."""
+    labels: Sequence[Path] = ()
+    predictions: Mapping[tuple[str, str, int], Path] = field(default_factory=dict)
+    """Tables by run, task and seed."""
+    manifests: Sequence[Path] = ()
+
+    @property
+    def rows(self) -> Sequence[Record]:
+        """Rows of the leaderboard, in its order."""
+        return list(self.board["rows"])
+
+    @property
+    def tasks(self) -> Sequence[Record]:
+        """Tasks of the leaderboard."""
+        return list(self.board["tasks"])
+
+    def runs_of(self, task: str) -> list[Record]:
+        """Rows that have results on a task."""
+        return [r for r in self.rows if (r["run"], task) in self.cases]
+
+
+def read_sources(job: ReportJob, leaderboard: Path, files: Mapping[str, Sequence[Path]]) -> Sources:
+    """Read all small inputs; volumes and masks are read where they are drawn.
+
+    Args:
+        job: configuration.
+        leaderboard: ``leaderboard.json``.
+        files: ``cases``, ``cards``, ``histories``, ``shards``, ``labels``, ``predictions``, ``manifests``.
+
+    Raises:
+        CairnError: for a file that is missing or not what it should be.
+    """
+    return Sources(
+        job, _json(leaderboard),
+        cases={(p.parts[-3], p.parts[-2]): read_cases(p) for p in files.get("cases", ())},
+        cards=[_json(p) for p in files.get("cards", ())],
+        histories=[_history(p) for p in files.get("histories", ())],
+        shards=files.get("shards", ()), labels=files.get("labels", ()),
+        predictions={(p.parts[-4], p.parts[-3], _seed(p)): p for p in files.get("predictions", ())},
+        manifests=files.get("manifests", ()),
+    )  # fmt: skip
+
+
+def _json(path: Path) -> Record:
+    try:
+        return dict(read_json(path))
+    except (OSError, ValueError):
+        raise CairnError(f"{path}: not a readable JSON file.", "Run the stage that makes it.", "json") from None
+
+
+def _seed(path: Path) -> int:
+    found = _SEED.match(path.parent.name)
+    if found is None:
+        raise CairnError(f"{path}: does not lie in a folder seed-<number>.", "Give the workflow's own files.", "path")
+    return int(found[1])
+
+
+def _history(path: Path) -> History:
+    """Records of one ``history.jsonl``; a line that is no JSON (a training that was killed) is left out."""
+    stage, run, task = ("finetune", path.parts[-4], path.parts[-3]) if "finetune" in path.parts[:-4] else (
+        "pretrain", path.parts[-3], "",
+    )  # fmt: skip
+    records = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            records.append(json.loads(line))
+        except ValueError:
+            continue
+    return History(stage, run, task, _seed(path), tuple(r for r in records if isinstance(r, dict)))

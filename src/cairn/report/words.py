@@ -1,0 +1,171 @@
+"""What the numbers say, in sentences: who leads, whether pretraining helped, what cannot be told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cairn.report.sources import Sources
+
+Record = Mapping[str, Any]
+HEADLINES = {
+    "helped": "Pretraining helped.",
+    "hurt": "Pretraining hurt.",
+    "mixed": "Pretraining helped in part and hurt in part.",
+    "unclear": "It cannot be told at this size.",
+}
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A pretrained run against its twin from a random start: the answer, its reasons, the lines of the table."""
+
+    pretrained: str
+    scratch: str
+    headline: str
+    sentences: Sequence[str]
+    lines: Sequence[Mapping[str, str]]
+
+
+def number(value: float | None, decimals: int = 3, sign: bool = False) -> str:
+    """A number as printed everywhere on the page; ``undefined`` where there is none."""
+    if value is None:
+        return "undefined"
+    text = f"{value:{'+' if sign else ''}.{decimals}f}"
+    return text.replace("-", "−")
+
+
+def span(low: float | None, high: float | None, decimals: int = 3, sign: bool = False) -> str:
+    """An interval as printed everywhere on the page."""
+    return "" if low is None or high is None else f"{number(low, decimals, sign)} to {number(high, decimals, sign)}"
+
+
+def p_value(value: float | None) -> str:
+    """A p-value, without false precision."""
+    return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """``a, b and c``."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
+
+
+def standing(sources: Sources, track: str) -> str:
+    """Who leads a track, or why nobody may be named."""
+    said = sources.board["separable"][track]
+    labels = {r["run"]: r["label"] for r in sources.rows}
+    first = [labels[run] for run in said["first_tier"]]
+    ranked = [r for r in sources.rows if r["track"] == track and r["overall"]]
+    if not ranked:
+        return "No run of this track is ranked."
+    if len(ranked) == 1:
+        return f"{first[0]} is the only ranked run: there is nothing to rank it against."
+    if said["winner"]:
+        return f"{labels[said['winner']]} ranks first, and its interval lies apart from that of every other run."
+    if not said["enough_seeds"]:
+        return "No winner is named: some runs have fewer than three seeds, too few for a claim."
+    whole = "all runs" if len(first) == len(ranked) else listed(first)
+    return f"No winner is named: the rank intervals of {whole} overlap, so these test cases do not tell them apart."
+
+
+def effects(sources: Sources) -> list[Effect]:
+    """One `Effect` for every pair of a pretrained run and its twin from scratch."""
+    rows = sources.board["pretraining"]
+    labels = {r["run"]: r["label"] for r in sources.rows}
+    pairs = dict.fromkeys((r["a"], r["b"]) for r in rows)
+    return [_effect(sources, labels[a], labels[b], [r for r in rows if (r["a"], r["b"]) == (a, b)]) for a, b in pairs]
+
+
+def _effect(sources: Sources, pretrained: str, scratch: str, rows: Sequence[Record]) -> Effect:
+    verdicts = {r["verdict"] for r in rows} - {"unclear"}
+    answer = "mixed" if len(verdicts) > 1 else next(iter(verdicts), "unclear")
+    names = {(t["name"], m["name"]): (t, m) for t in sources.tasks for m in t["metrics"]}
+    level = f"{sources.board['evaluate']['confidence']:.0%}"
+    sentences = []
+    for verdict, verb in (("helped", "better"), ("hurt", "worse")):
+        found = [r for r in rows if r["verdict"] == verdict]
+        if found:
+            named = listed([f"{names[r['task'], r['metric']][1]['title']} on {_title(names, r)}" for r in found])
+            sentences.append(f"The pretrained encoder is {verb} than the same network from a random start in {named}.")
+    unclear = [r for r in rows if r["verdict"] == "unclear"]
+    if unclear:
+        named = listed([f"{names[r['task'], r['metric']][1]['title']} on {_title(names, r)}" for r in unclear])
+        lead = "No difference can be told from chance" if len(unclear) == len(rows) else "Nothing can be told"
+        sentences.append(f"{lead} in {named}.")
+        widest = [_width(names, r) for r in unclear if r["low"] is not None]
+        if widest:
+            sentences.append(f"The {level} intervals there reach {listed(widest)}; a smaller effect cannot be seen.")
+    return Effect(pretrained, scratch, HEADLINES[answer], sentences, [_line(sources, names, r) for r in rows])
+
+
+def _title(names: Mapping[tuple[str, str], tuple[Record, Record]], row: Record) -> str:
+    return str(names[row["task"], row["metric"]][0]["title"])
+
+
+def _width(names: Mapping[tuple[str, str], tuple[Record, Record]], row: Record) -> str:
+    task, metric = names[row["task"], row["metric"]]
+    return f"±{(row['high'] - row['low']) / 2:.{metric['decimals']}f} {metric['title']} with {task['cases']} cases"
+
+
+def _line(sources: Sources, names: Mapping[tuple[str, str], tuple[Record, Record]], row: Record) -> dict[str, str]:
+    task, metric = names[row["task"], row["metric"]]
+    scores = {r["run"]: r["scores"] for r in sources.rows}
+    digits = metric["decimals"]
+    values = [scores[run][row["task"]]["metrics"][row["metric"]]["value"] for run in (row["a"], row["b"])]
+    word = {"helped": "better", "hurt": "worse", "unclear": "cannot be told"}[row["verdict"]]
+    return {
+        "task": task["title"], "metric": metric["title"], "pretrained": number(values[0], digits),
+        "scratch": number(values[1], digits), "difference": number(row["difference"], digits, sign=True),
+        "interval": span(row["low"], row["high"], digits, sign=True), "p": p_value(row["p"]),
+        "p_holm": p_value(row["p_holm"]), "verdict": row["verdict"], "word": word,
+        "seed_wins": "–" if row["seed_wins"] is None else f"{row['seed_wins']:.0%}",
+    }  # fmt: skip
+
+
+def cautions(sources: Sources) -> list[str]:
+    """What a reader must know before believing a number: undefined metrics, invalid predictions, few seeds."""
+    found = []
+    for task in sources.tasks:
+        if not sources.runs_of(task["name"]):
+            found.append(f"{task['title']}: no run has results.")
+        elif task["kind"] == "classification" and task["positives"] in (0, task["cases"]):
+            found.append(f"{task['title']}: the test set holds one class only, so AUROC is undefined.")
+    for row in sources.rows:
+        for task in sources.tasks:
+            score = row["scores"].get(task["name"])
+            if score is None:
+                found.append(f"{row['label']} has no result on {task['title']}; it ranks behind all that have.")
+            elif score["invalid"]:
+                share = "all" if score["invalid"] == score["predictions"] else f"{score['invalid']}"
+                found.append(
+                    f"{row['label']}, {task['title']}: {share} of {score['predictions']} predictions are invalid "
+                    f"({_reasons(sources, row['run'], task['name'])}) and count as the worst possible answer."
+                )
+    seeds = {len(c.seeds) for c in sources.cases.values()}
+    if seeds and min(seeds) < 3:
+        found.append(f"Some runs have {min(seeds)} seed(s): too few for any claim; three are the least.")
+    return found
+
+
+def _reasons(sources: Sources, run: str, task: str) -> str:
+    statuses = [s for row in sources.cases[run, task].status for s in row if s != "ok"]
+    return listed(sorted({f"{s} {statuses.count(s)}×" for s in statuses}))
+
+
+def limits(sources: Sources) -> list[str]:
+    """What the page does not show."""
+    found = []
+    if any(d.get("kind") == "cohort" for d in sources.job.datasets.values()):
+        found.append(
+            "The embedded cohort measures the pipeline, not clinical skill: its lesions and ages are made, on a few "
+            "real donor heads. No number here says how a method does on patients."
+        )
+    sizes = listed([f"{t['cases']} ({t['title']})" for t in sources.tasks])
+    found += [
+        f"Test sets are small: {sizes} cases. The intervals show what that means.",
+        "Intervals and p-values answer for the choice of test cases. They do not answer for the chance in training, "
+        "which the spread between seeds shows, nor for other sites, scanners or tasks.",
+        "A rank depends on who else takes part; read the metric itself first.",
+    ]
+    return found
