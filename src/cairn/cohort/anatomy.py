@@ -64,6 +64,7 @@ class Anatomy:
     box: torch.Tensor
     ageing: float
     overlays: dict[str, torch.Tensor] = field(default_factory=dict)
+    _fields: dict[str, torch.Tensor] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -86,8 +87,11 @@ class Anatomy:
         return self.ml(self.fractions[CSF] * (self.ventricle_mm < 1))
 
     def field(self, visit: Visit, purpose: str, sigma_mm: float) -> torch.Tensor:
-        """A smooth random field on the map, by purpose."""
-        return noise(stream(*visit.draw(purpose)), self.shape, [self.voxel_mm] * 3, sigma_mm)
+        """A smooth random field on the map, by purpose; made once."""
+        if purpose not in self._fields:
+            rng = stream(*visit.draw(purpose))
+            self._fields[purpose] = noise(rng, self.shape, [self.voxel_mm] * 3, sigma_mm)
+        return self._fields[purpose]
 
 
 @dataclass(frozen=True)

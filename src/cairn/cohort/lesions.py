@@ -13,7 +13,7 @@ import torch
 
 from cairn.cohort.anatomy import CSF, DGM, GM, WM, Anatomy, Frame
 from cairn.cohort.draws import stream
-from cairn.cohort.fields import smooth, step
+from cairn.cohort.fields import noise, smooth, step
 from cairn.cohort.plan import Visit
 
 Range = tuple[float, float]
@@ -41,12 +41,13 @@ TERRITORIES = {
 }
 MENINGIOMAS: dict[str, tuple[Range, Range, Range]] = {  # dural sites: lateral offset, back to front, below to above
     "convexity": ((0.38, 0.42), (0.30, 0.75), (0.60, 0.85)),
-    "parafalcine": ((0.04, 0.08), (0.30, 0.80), (0.75, 0.90)),
+    "parafalcine": ((0.00, 0.01), (0.30, 0.80), (0.75, 0.90)),
     "sphenoid": ((0.31, 0.35), (0.66, 0.70), (0.34, 0.38)),
     "frontal": ((0.12, 0.18), (0.93, 0.97), (0.50, 0.65)),
 }
+FALX = "parafalcine"
 RADIUS_MM: Range = (8.0, 22.0)
-MASS_EFFECT = 0.85  # share of the tumour's volume that the brain gives way to; the rest is brain pressed thin
+MASS_EFFECT = 0.85  # share of the tumour's volume by which shells around it grow at its edge
 
 
 @dataclass(frozen=True)
@@ -134,16 +135,21 @@ def place_meningioma(frame: Frame, visit: Visit, voxel_mm: float) -> tuple[Frame
     box = frame.box
     name = list(MENINGIOMAS)[int(rng.integers(len(MENINGIOMAS)))]
     lateral, *rest = MENINGIOMAS[name]
-    goal = (0.5 + float(rng.choice([-1, 1])) * rng.uniform(*lateral), *(rng.uniform(*r) for r in rest))
-    off_dura = 9.0 * (depth < 0.5) + (2.0 * (depth > 4) if name != "parafalcine" else 0.0)
+    side = float(rng.choice([-1, 1]))
+    goal = (0.5 + side * rng.uniform(*lateral), *(rng.uniform(*r) for r in rest))
+    off_dura = 9.0 * (depth < 0.5) + (2.0 * (depth > 4) if name != FALX else 0.0)
     cost = sum((box[k] - goal[k]) ** 2 for k in range(3)) + off_dura
     seat = np.unravel_index(int(torch.as_tensor(cost).argmin()), depth.shape)
     radius = float(rng.uniform(*RADIUS_MM))
     inward = torch.stack([torch.gradient(smooth(depth, 2 / voxel_mm), dim=k)[0][seat] for k in range(3)])
+    if name == FALX:  # the falx is dura that no brain mask shows: the tumour hangs on it, to one side
+        inward = torch.tensor([side, 0.0, 0.0])
     inward = inward / (inward.norm() + 1e-6)
     axes = [torch.arange(n, dtype=torch.float32) * voxel_mm for n in depth.shape]
     away = torch.stack(torch.meshgrid(*axes, indexing="ij"))
-    centre = torch.tensor([float(axes[k][seat[k]]) for k in range(3)]) + inward * radius * 0.5
+    centre = torch.tensor([float(axes[k][seat[k]]) for k in range(3)]) + inward * radius * (
+        0.8 if name == FALX else 0.5
+    )
     away = away - centre.view(3, 1, 1, 1)
     stretch = torch.tensor(rng.uniform(0.85, 1.2, 3), dtype=torch.float32).view(3, 1, 1, 1)
     wobble = (
@@ -151,9 +157,11 @@ def place_meningioma(frame: Frame, visit: Visit, voxel_mm: float) -> tuple[Frame
     )
     distance = (away / stretch).norm(dim=0) / wobble
     origin = (distance.clamp(min=radius) ** 3 - MASS_EFFECT * radius**3).clamp(min=1e-3) ** (1 / 3)
-    fade = torch.exp(-(((distance - radius).clamp(min=0) / (1.3 * radius)) ** 2)) * step(depth - 3, 1.2)
+    fade = torch.exp(-(((distance - radius).clamp(min=0) / (1.8 * radius)) ** 2)) * step(depth - 3, 1.2)
     pull = (origin / distance.clamp(min=radius) - 1) * away * fade
     inside = step(radius - distance, 0.4 * voxel_mm) * step(depth - 0.2, 0.5)
+    if name == FALX:
+        inside = inside * step(side * (box[0] - 0.5), 1 / 160)
     return frame.moved(frame.points_mm + pull), Tumour(distance, radius, inside, depth)
 
 
@@ -176,6 +184,4 @@ def add_meningioma(anatomy: Anatomy, visit: Visit, tumour: Tumour) -> None:
 
 
 def _field(frame: Frame, visit: Visit, purpose: str, sigma_mm: float, voxel_mm: float) -> torch.Tensor:
-    from cairn.cohort.fields import noise
-
     return noise(stream(*visit.draw(purpose)), frame.points_mm.shape[1:], [voxel_mm] * 3, sigma_mm)

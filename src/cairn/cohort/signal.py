@@ -35,8 +35,8 @@ class Look:
 LOOKS: Mapping[Sequence, Look] = {
     "T1w": Look((0.26, 0.63, 0.72, 0.96, 0.12, 1.10, 0.48), 0.60, 0.66, 0.68, 0.76, 0.66, 0.55, 1.0),
     "T2w": Look((1.75, 0.98, 0.76, 0.58, 0.08, 0.80, 0.30), 1.22, 1.02, 1.30, 1.05, 1.20, 1.40, -0.7),
-    "FLAIR": Look((0.10, 0.84, 0.72, 0.58, 0.08, 0.58, 0.34), 1.18, 0.98, 1.15, 1.15, 1.22, 1.20, -0.35),
-    "DWI": Look((0.10, 0.66, 0.56, 0.54, 0.03, 0.05, 0.10), 1.40, 0.82, 0.52, 0.60, 0.98, 0.40, -0.25),
+    "FLAIR": Look((0.10, 0.84, 0.72, 0.58, 0.08, 0.58, 0.34), 1.18, 0.87, 1.15, 1.15, 1.22, 1.20, -0.35),
+    "DWI": Look((0.10, 0.66, 0.56, 0.54, 0.03, 0.05, 0.10), 1.40, 0.70, 0.52, 0.60, 0.98, 0.40, -0.25),
     "ADC": Look((3.0, 0.86, 0.78, 0.76, 0.10, 0.20, 0.60), 0.42, 0.86, 1.45, 1.05, 1.25, 1.80, -0.2),
     "SWI": Look((0.98, 0.86, 0.58, 0.70, 0.08, 0.38, 0.45), 0.78, 0.70, 0.82, 0.80, 0.84, 0.90, -0.25),
     "T2star": Look((1.30, 0.90, 0.62, 0.66, 0.06, 0.45, 0.40), 0.95, 0.80, 1.00, 0.90, 0.98, 1.10, -0.3),
@@ -51,7 +51,7 @@ def signal(anatomy: Anatomy, visit: Visit, site: Site, sequence: Sequence) -> to
     if sequence == "T1w":  # white matter fades against grey with age
         tissues[WM] = tissues[GM] + (tissues[WM] - tissues[GM]) * (1 - 0.14 * anatomy.ageing)
     image = torch.tensordot(torch.tensor(tissues, dtype=torch.float32), anatomy.fractions, dims=1)
-    image += look.texture * anatomy.residual + 0.02 * anatomy.field(visit, f"texture-{sequence}", 3) * anatomy.brain
+    image += look.texture * anatomy.residual + 0.02 * anatomy.field(visit, "texture", 4) * anatomy.brain
     rng = stream(*visit.draw("finding", sequence))
     mottle = 1 + 0.05 * anatomy.field(visit, "mottle", 5)
     image = _blend(image, look.wmh * mottle, anatomy.overlays.get("wmh"), 0.9)
@@ -62,7 +62,7 @@ def signal(anatomy: Anatomy, visit: Visit, site: Site, sequence: Sequence) -> to
     shows = float(rng.uniform(*DELAY_SHOWS.get(sequence, (0.75, 1.0))))  # T2 and FLAIR lag behind diffusion
     image = _blend(image, look.infarct * mottle, anatomy.overlays.get("infarct"), 0.95 * shows)
     if "meningioma" in anatomy.overlays:
-        own = 1.0 if sequence == "ADC" else float(stream(*visit.draw("tumour-brightness")).uniform(0.88, 1.22))
+        own = 1.0 if sequence == "ADC" else float(stream(*visit.draw("tumour-brightness")).uniform(0.90, 1.20))
         image += anatomy.overlays["meningioma"] * look.meningioma * own * mottle
     if sequence in SUSCEPTIBILITY:
         veins = 0.7 if sequence == "SWI" else 0.35

@@ -181,8 +181,9 @@ def _outside_fractions(flat: Array, depth: Array, seen: Mask, voxel_mm: float) -
 
     far = np.maximum(-depth, 0)
     rounds = max(1, round(3 / voxel_mm))
-    head = ndi.binary_closing(ndi.gaussian_filter(flat, 1 / voxel_mm) > 0.18, iterations=rounds) | (depth > 0)
-    head = largest_component(ndi.binary_opening(head, iterations=rounds))
+    head = ndi.binary_dilation(ndi.gaussian_filter(flat, 1 / voxel_mm) > 0.18, iterations=rounds)
+    head = ndi.binary_erosion(head, iterations=2 * rounds, border_value=1)  # closed, then opened; not at the edges
+    head = largest_component(ndi.binary_dilation(head, iterations=rounds) | (depth > 0))
     head = np.stack([ndi.binary_fill_holes(head[..., k]) for k in range(head.shape[2])], -1)
     skin_depth = ndi.distance_transform_edt(head) * voxel_mm
     film = np.exp(-((far / 1.6) ** 2)) * (flat < 0.55)

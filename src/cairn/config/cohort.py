@@ -175,5 +175,14 @@ class CohortConfig(Section):
         return self
 
 
+class CohortJob(Section):
+    """What one shard's job is given: the cohort and the set."""
+
+    cohort: CohortConfig
+    """What all sets share."""
+    set: CohortSet
+    """The set to make."""
+
+
 def _of(section: type[S], table: Mapping[str, Mapping[str, object]]) -> dict[str, S]:
     return {name: section.model_validate(row) for name, row in table.items()}
