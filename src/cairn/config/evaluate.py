@@ -26,6 +26,8 @@ class Metric(Section):
     """``auroc``, ``dice``, ``nsd``, ``mae`` (years) or ``pearson_r``."""
     title: str
     """Name on the leaderboard."""
+    unit: str = ""
+    """Unit of its values, for the heading."""
     higher_is_better: bool = True
     """Direction."""
     worst: float = 0.0
@@ -38,7 +40,7 @@ DEFAULT_METRICS: Mapping[Kind, tuple[Metric, ...]] = {
     "classification": (Metric(name="auroc", title="AUROC"),),
     "segmentation": (Metric(name="dice", title="Dice"), Metric(name="nsd", title="NSD")),
     "regression": (
-        Metric(name="mae", title="MAE (years)", higher_is_better=False, worst=100.0),
+        Metric(name="mae", title="MAE", unit="years", higher_is_better=False, worst=100.0),
         Metric(name="pearson_r", title="Pearson r", worst=-1.0),
     ),
 }

@@ -59,7 +59,9 @@ def _curves(sources: Sources, histories: Sequence[History], title: str) -> Pictu
                 seen.add(history.run)
                 axis.plot(*zip(*points, strict=True), color=colour, lw=1.1, alpha=0.75, label=label)
             axis.set_xlabel("step")
-            axis.set_title("training loss" if name == "loss" else f"validation: {name.replace('_', ' ')}")
+            axis.set_title(
+                "training loss" if name == "loss" else f"validation: {name.removeprefix('val_').replace('_', ' ')}"
+            )
             axis.grid(axis="y", color=RULE, lw=0.6)
         figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
         source = embed(figure)

@@ -7,6 +7,7 @@ from typing import Any
 
 from cairn.report.sources import Sources
 from cairn.report.style import MUTED, RULE, WIDTH_IN, Picture, as_bytes, canvas, clean, embed, looks, wrapped
+from cairn.report.words import heading, number, standing
 
 Record = Mapping[str, Any]
 
@@ -78,7 +79,10 @@ def metric_forest(sources: Sources, task: Record) -> Picture | None:
     )  # fmt: skip
 
 
-def _metric(axes: Any, rows: Sequence[Record], task: str, metric: Record, look: Mapping[str, tuple[str, str]]) -> None:
+def _metric(
+    axes: Any, rows: Sequence[Record], task: str, metric: Record, look: Mapping[str, tuple[str, str]],
+    values: bool = False,
+) -> None:  # fmt: skip
     for y, row in enumerate(rows):
         value = row["scores"].get(task, {}).get("metrics", {}).get(metric["name"])
         colour, marker = look[row["run"]]
@@ -92,8 +96,11 @@ def _metric(axes: Any, rows: Sequence[Record], task: str, metric: Record, look: 
         if len(seeds) > 1:
             axes.plot(seeds, [y + 0.24] * len(seeds), ls="", marker="o", ms=3, mfc="white", mec=colour, mew=0.8)
         axes.plot([value["value"]], [y], marker=marker, color=colour, ms=6)
+        if values:
+            text = number(value["value"], metric["decimals"])
+            axes.annotate(text, (value["value"], y), (0, 7), textcoords="offset points", ha="center", fontsize=8)
     arrow = "higher is better →" if metric["higher_is_better"] else "← lower is better"
-    axes.set_xlabel(f"{metric['title']}\n{arrow}")
+    axes.set_xlabel(f"{heading(metric)}\n{arrow}")
     _lines(axes, rows)
 
 
@@ -104,14 +111,17 @@ def overview(sources: Sources) -> bytes:
     widths = [2.0] + [1.45] * len(panels)
     look = looks(rows)
     options = {"sharey": True, "gridspec_kw": {"width_ratios": widths}}
-    with canvas(2.3 + sum(widths), 1.45 + 0.5 * len(rows), 1, 1 + len(panels), **options) as (figure, axes):
+    with canvas(2.3 + sum(widths), 1.75 + 0.5 * len(rows), 1, 1 + len(panels), **options) as (figure, axes):
         _ranks(axes[0, 0], rows, look, shares=False)
         axes[0, 0].set_title("Overall rank", fontweight="bold", pad=16)
         for axis, (task, metric) in zip(axes[0, 1:], panels, strict=True):
-            _metric(axis, rows, task["name"], metric, look)
+            _metric(axis, rows, task["name"], metric, look, values=True)
+            axis.margins(x=0.16)
             first = metric is task["metrics"][0]
             axis.set_title(clean(wrapped(task["title"], 20)) if first else " ", fontweight="bold", pad=16)
-        axes[0, 0].set_yticklabels(
-            [f"{clean(wrapped(r['label'], 26))}   {'–' if r['place'] is None else r['place']}" for r in rows]
-        )
+        places = ["" if r["place"] is None else f"{r['place']}.  " for r in rows]
+        axes[0, 0].set_yticklabels([clean(wrapped(p + r["label"], 28)) for p, r in zip(places, rows, strict=True)])
+        tracks = dict.fromkeys(r["track"] for r in rows)
+        said = " ".join(f"{t}: {standing(sources, t)}" if len(tracks) > 1 else standing(sources, t) for t in tracks)
+        figure.supxlabel(clean(wrapped(said, 140)), x=0.01, ha="left", fontsize=9, color=MUTED)
         return as_bytes(figure, "png", 140)

@@ -46,7 +46,7 @@ def render(sources: Sources) -> str:
         loader=PackageLoader("cairn.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.globals |= {"number": words.number, "span": words.span}
+    environment.globals |= {"number": words.number, "span": words.span, "heading": words.heading}
     return environment.get_template("page.html").render(content(sources)) + "\n"
 
 

@@ -76,7 +76,7 @@ def _roc(sources: Sources, task: Record) -> Picture | None:
         source = embed(figure)
     return Picture(
         source, f"ROC curve of every run on {task['title']}",
-        "ROC curve, mean over seeds, with the 95 % band over test cases; grey: the other runs; dotted: chance.",
+        "ROC curve, mean over seeds, with the 95% band over test cases; grey: the other runs; dotted: chance.",
     )  # fmt: skip
 
 

@@ -44,7 +44,8 @@ def slices(sources: Sources, task: Record) -> Picture | None:
     shards = _shards(sources.shards, task["cohort"])
     labels, folder = _labels(sources.labels, task["cohort"])
     examples = []
-    for title, position in _choose(sources, rows[0]["run"], task["name"], set(shards) & set(labels)):
+    usable = {k for k in set(shards) & set(labels) if read_mask(folder / labels[k]["mask"]).any()}
+    for title, position in _choose(sources, rows[0]["run"], task["name"], usable):
         example = _example(sources, rows, task["name"], position, title, (shards, labels, folder))
         if example is not None:
             examples.append(example)
@@ -68,7 +69,7 @@ def _labels(tables: Sequence[Path], cohort: str) -> tuple[dict[Key, dict[str, st
 
 
 def _choose(sources: Sources, run: str, task: str, usable: set[Key]) -> list[tuple[str, int]]:
-    """Positions of the best, the median and the worst case among those with a lesion and a volume."""
+    """Positions of the best, the median and the worst case among the usable: with a volume, and with a lesion."""
     cases = sources.cases[run, task]
     order = [int(i) for i in np.argsort(-cases.dice.mean(axis=0), kind="stable") if cases.keys[int(i)] in usable]
     names = ("best", "median", "worst")
@@ -118,7 +119,7 @@ def _prediction(sources: Sources, run: str, task: str, position: int) -> Array |
 def _words(sources: Sources, run: str, task: str, position: int) -> str:
     cases = sources.cases[run, task]
     status = cases.status[0][position]
-    return f"Dice {cases.dice[0, position]:.2f}" if status == OK else f"invalid: {status}"
+    return f"Dice {cases.dice[0, position]:.2f}" if status == OK else wrapped(f"invalid: {status[:40]}", 22)
 
 
 def _box(mask: Array) -> tuple[slice, slice]:
@@ -139,11 +140,11 @@ def _draw(examples: Sequence[Example], labels: Sequence[str]) -> Picture:
     aspect = float(np.mean([e.image.shape[0] / e.image.shape[1] for e in examples]))
     width = 2.1 * columns + 0.9
     with canvas(width, (2.1 * aspect + 0.35) * len(examples) + 0.5, len(examples), columns) as (figure, axes):
-        for line, example in zip(axes, examples, strict=True):
+        for number, (line, example) in enumerate(zip(axes, examples, strict=True)):
             for axis, label, (words, mask) in zip(line, labels, example.predictions, strict=True):
                 _panel(axis, example, mask)
                 axis.set_xlabel(words, color=MUTED, fontsize=9)
-                if line is axes[0]:
+                if number == 0:
                     axis.set_title(clean(wrapped(label, 22)), loc="center")
             line[0].set_ylabel(example.title, fontsize=9, rotation=0, ha="right", va="center")
         source = embed(figure, "png", 130)
@@ -158,7 +159,13 @@ def _draw(examples: Sequence[Example], labels: Sequence[str]) -> Picture:
 def _panel(axis: Any, example: Example, mask: Array | None) -> None:
     inside = example.image[np.isfinite(example.image)]
     low, high = np.percentile(inside, [1, 99.5]) if len(inside) else (0.0, 1.0)
-    axis.imshow(np.where(np.isfinite(example.image), example.image, low), cmap="gray", vmin=low, vmax=high)
+    axis.imshow(
+        np.where(np.isfinite(example.image), example.image, low),
+        cmap="gray",
+        vmin=low,
+        vmax=high,
+        interpolation="bilinear",
+    )
     for outline, colour, style in ((example.truth, TRUTH, "solid"), (mask, PREDICTION, "dashed")):
         if outline is not None and outline.any():
             axis.contour(outline.astype(float), levels=[0.5], colors=colour, linewidths=1.4, linestyles=style)

@@ -6,15 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cairn.evaluate.cases import OK
 from cairn.report.sources import Sources
 
 Record = Mapping[str, Any]
-HEADLINES = {
-    "helped": "Pretraining helped.",
-    "hurt": "Pretraining hurt.",
-    "mixed": "Pretraining helped in part and hurt in part.",
-    "unclear": "It cannot be told at this size.",
-}
+MAX_REASON = 70
 
 
 @dataclass(frozen=True)
@@ -39,6 +35,11 @@ def number(value: float | None, decimals: int = 3, sign: bool = False) -> str:
 def span(low: float | None, high: float | None, decimals: int = 3, sign: bool = False) -> str:
     """An interval as printed everywhere on the page."""
     return "" if low is None or high is None else f"{number(low, decimals, sign)} to {number(high, decimals, sign)}"
+
+
+def heading(metric: Record) -> str:
+    """Title of a metric with its unit."""
+    return f"{metric['title']} ({metric['unit']})" if metric["unit"] else str(metric["title"])
 
 
 def p_value(value: float | None) -> str:
@@ -78,34 +79,53 @@ def effects(sources: Sources) -> list[Effect]:
 
 
 def _effect(sources: Sources, pretrained: str, scratch: str, rows: Sequence[Record]) -> Effect:
-    verdicts = {r["verdict"] for r in rows} - {"unclear"}
-    answer = "mixed" if len(verdicts) > 1 else next(iter(verdicts), "unclear")
     names = {(t["name"], m["name"]): (t, m) for t in sources.tasks for m in t["metrics"]}
     level = f"{sources.board['evaluate']['confidence']:.0%}"
     sentences = []
     for verdict, verb in (("helped", "better"), ("hurt", "worse")):
         found = [r for r in rows if r["verdict"] == verdict]
         if found:
-            named = listed([f"{names[r['task'], r['metric']][1]['title']} on {_title(names, r)}" for r in found])
-            sentences.append(f"The pretrained encoder is {verb} than the same network from a random start in {named}.")
+            sentences.append(f"With pretraining the network is {verb} in {_where(names, found)}.")
     unclear = [r for r in rows if r["verdict"] == "unclear"]
     if unclear:
-        named = listed([f"{names[r['task'], r['metric']][1]['title']} on {_title(names, r)}" for r in unclear])
         lead = "No difference can be told from chance" if len(unclear) == len(rows) else "Nothing can be told"
-        sentences.append(f"{lead} in {named}.")
-        widest = [_width(names, r) for r in unclear if r["low"] is not None]
-        if widest:
-            sentences.append(f"The {level} intervals there reach {listed(widest)}; a smaller effect cannot be seen.")
-    return Effect(pretrained, scratch, HEADLINES[answer], sentences, [_line(sources, names, r) for r in rows])
+        sentences.append(f"{lead} in {_where(names, unclear)}.")
+        reach = [_reach(names, r) for r in unclear if r["low"] is not None]
+        if reach:
+            sentences.append(f"There the {level} intervals reach {listed(reach)}: smaller effects cannot be seen.")
+    return Effect(pretrained, scratch, _headline(names, rows), sentences, [_line(sources, names, r) for r in rows])
+
+
+def _headline(names: Mapping[tuple[str, str], tuple[Record, Record]], rows: Sequence[Record]) -> str:
+    """The answer in one sentence, task by task."""
+    titles = dict.fromkeys(_title(names, r) for r in rows)
+    by_verdict = {
+        v: [t for t in titles if any(r["verdict"] == v and _title(names, r) == t for r in rows)]
+        for v in ("helped", "hurt")
+    }
+    said = [f"{verdict} on {listed(tasks)}" for verdict, tasks in by_verdict.items() if tasks]
+    if not said:
+        return "It cannot be told at this size."
+    rest = set(titles) - {t for tasks in by_verdict.values() for t in tasks}
+    return f"Pretraining {' and '.join(said)}{'; elsewhere it cannot be told at this size' if rest else ''}."
+
+
+def _where(names: Mapping[tuple[str, str], tuple[Record, Record]], rows: Sequence[Record]) -> str:
+    """``AUROC (Infarct), Dice and NSD (Meningioma)``."""
+    metrics: dict[str, list[str]] = {}
+    for row in rows:
+        metrics.setdefault(_title(names, row), []).append(names[row["task"], row["metric"]][1]["title"])
+    return listed([f"{listed(found)} ({title})" for title, found in metrics.items()])
 
 
 def _title(names: Mapping[tuple[str, str], tuple[Record, Record]], row: Record) -> str:
     return str(names[row["task"], row["metric"]][0]["title"])
 
 
-def _width(names: Mapping[tuple[str, str], tuple[Record, Record]], row: Record) -> str:
+def _reach(names: Mapping[tuple[str, str], tuple[Record, Record]], row: Record) -> str:
     task, metric = names[row["task"], row["metric"]]
-    return f"±{(row['high'] - row['low']) / 2:.{metric['decimals']}f} {metric['title']} with {task['cases']} cases"
+    half = f"{(row['high'] - row['low']) / 2:.{metric['decimals']}f}"
+    return f"±{half} {metric['unit'] + ' ' if metric['unit'] else ''}{metric['title']} ({task['cases']} cases)"
 
 
 def _line(sources: Sources, names: Mapping[tuple[str, str], tuple[Record, Record]], row: Record) -> dict[str, str]:
@@ -115,7 +135,7 @@ def _line(sources: Sources, names: Mapping[tuple[str, str], tuple[Record, Record
     values = [scores[run][row["task"]]["metrics"][row["metric"]]["value"] for run in (row["a"], row["b"])]
     word = {"helped": "better", "hurt": "worse", "unclear": "cannot be told"}[row["verdict"]]
     return {
-        "task": task["title"], "metric": metric["title"], "pretrained": number(values[0], digits),
+        "task": task["title"], "metric": heading(metric), "pretrained": number(values[0], digits),
         "scratch": number(values[1], digits), "difference": number(row["difference"], digits, sign=True),
         "interval": span(row["low"], row["high"], digits, sign=True), "p": p_value(row["p"]),
         "p_holm": p_value(row["p_holm"]), "verdict": row["verdict"], "word": word,
@@ -149,8 +169,11 @@ def cautions(sources: Sources) -> list[str]:
 
 
 def _reasons(sources: Sources, run: str, task: str) -> str:
-    statuses = [s for row in sources.cases[run, task].status for s in row if s != "ok"]
-    return listed(sorted({f"{s} {statuses.count(s)}×" for s in statuses}))
+    """The commonest reasons with their counts; long ones are cut."""
+    statuses = [s for row in sources.cases[run, task].status for s in row if s != OK]
+    names = sorted(set(statuses), key=lambda s: (-statuses.count(s), s))
+    said = [f"{s if len(s) <= MAX_REASON else s[:MAX_REASON] + '…'}: {statuses.count(s)}" for s in names[:3]]
+    return "; ".join([*said, f"{len(names) - 3} more"] if len(names) > 3 else said)
 
 
 def limits(sources: Sources) -> list[str]:
