@@ -60,7 +60,7 @@ def build_donor(name: str, source: DonorSource, archive: Path, deepbet: Path, vo
     blur = [max(0.0, 0.4 * (1 / f - 1)) for f in factor]  # against aliasing where the donor is finer
     head = ndi.zoom(ndi.gaussian_filter(head, blur), factor, order=1, grid_mode=True, mode="nearest")
     mask = ndi.zoom(brain.astype(np.float32), factor, order=1, grid_mode=True, mode="nearest") > 0.5
-    return Donor(name, head_tissues(head, mask, voxel_mm), voxel_mm, source.average)
+    return Donor(name, head_tissues(head, mask, voxel_mm, source.plain_scalp), voxel_mm, source.average)
 
 
 def save_donor(path: Path, donor: Donor) -> None:

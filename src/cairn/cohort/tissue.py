@@ -18,6 +18,7 @@ from cairn.strip.morphology import largest_component
 TISSUES = ("csf", "gm", "dgm", "wm", "bone", "fat", "muscle")
 T1_SIGNAL = (None, None, None, 1.0, 0.10, 1.0, 0.45)  # CSF and grey matter as the mixture finds them
 RESIDUAL_LIMIT = 0.25
+EARS = 0.3  # height in the brain's box
 MARGIN_MM = ((24, 24), (26, 30), (34, 24))  # around the brain's box: left/right, back/front, below/above
 N4_SPLINE_MM = 150.0
 BIAS_RANGE = 1.7  # N4 extrapolates outside the brain; there the field is held within this factor of its median
@@ -43,14 +44,19 @@ class Tissues:
     box_high: Array
 
 
-def head_tissues(head: Array, brain: Mask, voxel_mm: float) -> Tissues:
-    """Tissue model of a head ``[X, Y, Z]`` (RAS, isotropic ``voxel_mm``) with its brain mask."""
+def head_tissues(head: Array, brain: Mask, voxel_mm: float, plain_scalp: bool = False) -> Tissues:
+    """Tissue model of a head ``[X, Y, Z]`` (RAS, isotropic ``voxel_mm``) with its brain mask.
+
+    ``plain_scalp`` replaces what surrounds the brain above the ears, for scans whose field of view cuts it.
+    """
     from scipy import ndimage as ndi
 
     head, brain, seen = _frame(head, brain, voxel_mm)
     depth = _signed_distance(brain, voxel_mm)
     flat, grey, csf = _flatten(head, brain, depth, voxel_mm)
     low, high = _box(brain)
+    if plain_scalp:
+        seen[..., int(low[2] + EARS * (high[2] - low[2])) :] = False
     unit = [(np.arange(n, dtype=np.float32) - a) / (b - a) for n, a, b in zip(head.shape, low, high, strict=True)]
     soft = np.clip(ndi.gaussian_filter(brain.astype(np.float32), 0.7), 0, 1)
     fractions = np.zeros((len(TISSUES), *head.shape), np.float32)
@@ -193,5 +199,5 @@ def _outside_fractions(flat: Array, depth: Array, seen: Mask, voxel_mm: float) -
     solid = np.stack([film, (1 - film) * (1 - fat - muscle).clip(0, 1), (1 - film) * fat, (1 - film) * muscle])
     solid *= np.clip(ndi.gaussian_filter(head.astype(np.float32), 0.7), 0, 1)
     bands = [(0.0, 2.0), (2.0, 8.0), (8.0, 13.0), (13.0, 15.0)]  # a typical vault: film, bone, fat, skin
-    shell = np.stack([((far >= a) & (far < b)).astype(np.float32) for a, b in bands])
+    shell = np.stack([np.clip(np.minimum(far - a, b - far) / voxel_mm + 0.5, 0, 1) for a, b in bands])
     return np.asarray(np.where(seen, solid, shell), np.float32)

@@ -56,6 +56,8 @@ class DonorSource(Section):
     """Member that holds a brain mask on the same grid; without one the mask comes from deepbet alone."""
     average: bool = False
     """True for a population average, false for one person's scan."""
+    plain_scalp: bool = False
+    """Give the head a plain skull and scalp above the ears, because the field of view cuts its own."""
 
 
 class Protocol(Section):

@@ -61,7 +61,7 @@ DONORS: Table = {
         "mask": "nimare/resources/templates/tpl-MNI152NLin6Asym_res-01_desc-brain_mask.nii.gz",
     },
     "citi168": {
-        "package": "hippunfold", "average": True,
+        "package": "hippunfold", "average": True, "plain_scalp": True,
         "image": "hippunfold/resources/CITI168/T1w_head_700um.nii.gz",
     },
     "pycortex": {"package": "pycortex", "image": "*/filestore/db/S1/anatomicals/raw.nii.gz"},
@@ -129,7 +129,7 @@ SITES: Table = {
         },
     },
     "C": {
-        "scanner": "third make, 3 T, old coil", "noise": 0.020, "bias": 0.24, "contrast": 0.09, "jitter": 0.04,
+        "scanner": "third make, 3 T, old coil", "noise": 0.020, "bias": 0.19, "contrast": 0.09, "jitter": 0.04,
         "gain": 140, "oblique_deg": 8, "epi_distortion_mm": 1.8, "release": "tight",
         "protocols": {
             "T1w": _scan(1.1, 1.2, 0.0, "ASL"), "T2w": _scan(1.1, 3.5, 0.5, "RPI"),

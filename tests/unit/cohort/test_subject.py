@@ -72,13 +72,14 @@ def test_an_infarct_keeps_to_one_hemisphere_and_to_tissue(ball, visit):
 
 
 def test_a_meningioma_is_outside_the_brain_touches_the_dura_and_pushes(ball, visit):
+    pushes = []
     for i in range(5):
         sick = replace(visit, subject=f"{i:04d}", finding="meningioma")
         anatomy, healthy = (make_anatomy(ball, v, VOXEL_MM) for v in (sick, replace(sick, finding="none")))
         tumour = anatomy.overlays["meningioma"]
         core = tumour > 0.9
         assert float(anatomy.fractions[:, core].sum(0).max()) <= 0.11  # no tissue where the tumour is
-        nearest_dura = min(float(anatomy.depth_mm[tumour > 0.5].min()), float(_to_falx(anatomy)[tumour > 0.5].min()))
+        nearest_dura = min(float(d[tumour > 0.5].min()) for d in (healthy.depth_mm, _to_falx(healthy)))
         assert nearest_dura < 4
         # Tissue beside the tumour has come from where the tumour now is: its place in the head points there.
         came_from = (anatomy.box - healthy.box) * BOX_MM
@@ -86,10 +87,12 @@ def test_a_meningioma_is_outside_the_brain_touches_the_dura_and_pushes(ball, vis
         centre = torch.nonzero(core).float().mean(0).view(3, 1, 1, 1)
         towards = centre - torch.stack(torch.meshgrid(*map(torch.arange, tumour.shape), indexing="ij"))
         push_mm = (came_from * towards / towards.norm(dim=0)).sum(0)[beside]
-        assert float(push_mm.median()) > 1.0
+        pushes.append(float(push_mm.median()))
         assert float((push_mm > -0.3).float().mean()) > 0.95
         skull = healthy.depth_mm < -6
         assert torch.allclose(anatomy.fractions[4:, skull], healthy.fractions[4:, skull], atol=0.02)
+    assert min(pushes) > 0.4
+    assert np.mean(pushes) > 1.2
 
 
 def _to_falx(anatomy) -> torch.Tensor:
