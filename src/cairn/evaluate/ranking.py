@@ -58,14 +58,14 @@ def places(overall: Sequence[float]) -> list[int]:
 
 
 def tiers(overall: Sequence[float], low: Sequence[float], high: Sequence[float]) -> list[int]:
-    """Tier of every run: a new tier opens at the first run whose interval lies wholly above that of its tier's best.
+    """Tier of every run: a new one opens where all intervals from there on lie above that of the tier's best.
 
-    Runs of one tier cannot be told apart with these test cases.
+    So the best of a tier is apart from all later tiers; runs of one tier cannot be told apart with these test cases.
     """
     order = sorted(range(len(overall)), key=lambda i: (overall[i], high[i]))
     found, tier, leader = [0] * len(overall), 0, -1
-    for i in order:
-        if leader < 0 or low[i] > high[leader]:
+    for position, i in enumerate(order):
+        if leader < 0 or min(low[j] for j in order[position:]) > high[leader]:
             tier, leader = tier + 1, i
         found[i] = tier
     return found

@@ -88,6 +88,7 @@ def test_ranks_follow_the_runs_under_any_order(values, random):
 def test_tiers_open_only_where_intervals_part():
     assert tiers([1.0, 1.5, 3.0, 3.2], [1, 1, 2.5, 3], [1.4, 2.6, 4, 4]) == [1, 1, 2, 2]
     assert tiers([2.0, 1.0], [1, 1], [2, 2]) == [1, 1]
+    assert tiers([1.0, 3.0, 3.5], [1, 2, 1.5], [1.8, 4, 4]) == [1, 1, 1]  # the last reaches the first
 
 
 def test_first_share_splits_ties():
