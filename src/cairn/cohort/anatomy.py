@@ -22,6 +22,11 @@ from cairn.cohort.tissue import TISSUES
 CSF, GM, DGM, WM, BONE, FAT, MUSCLE = range(len(TISSUES))
 TYPICAL_BRAIN_ML = 1450.0  # donors are scaled to it, before each subject's own size
 SHAPE_MM, SHAPE_SIGMA_MM = 2.2, 32.0
+GROWTH_MM = 14.0  # how far around the ventricles tissue gives way
+# Ventricles at 20 years and what they gain by 90, and the spread of their logarithm between people of one age: about
+# what large studies of normal ageing report; wide enough that ventricles alone tell an age only to a decade or so.
+VENTRICLE_ML = (13.0, 38.0)
+VENTRICLE_SPREAD = 0.33
 
 Matrix = npt.NDArray[np.float64]
 
@@ -44,7 +49,25 @@ class LoadedDonor:
         distance = smooth(self.maps[-2, ::2, ::2, ::2].contiguous(), 1.0)
         slope = torch.stack(torch.gradient(distance))
         slope = slope / (slope.norm(dim=0, keepdim=True) + 0.3)
-        return slope * torch.exp(-((distance.clamp(min=0) / 14) ** 2)) * step(distance + 4, 1.5)
+        return slope * _growth_at(distance)
+
+    @cached_property
+    def _reach(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Distances from the ventricles' surface (mm), and the volume that lies within each (ml)."""
+        distances = np.arange(-4.0, 10.0, 0.25)
+        inside = np.sort(self.maps[-2][self.maps[-2] < distances[-1]].numpy())
+        return distances, np.searchsorted(inside, distances) * self.voxel_mm**3 / 1000
+
+    def growth_to(self, ventricle_ml: float) -> float:
+        """Factor on `growth` that brings the ventricles to a volume, in the donor's own size."""
+        distances, volumes = self._reach
+        moved = float(np.interp(ventricle_ml, volumes, distances))
+        return moved / float(_growth_at(torch.tensor(moved)))
+
+
+def _growth_at(distance_mm: torch.Tensor) -> torch.Tensor:
+    """How much of the growth at the ventricles' surface is seen at a distance from it."""
+    return torch.exp(-((distance_mm.clamp(min=0) / GROWTH_MM) ** 2)) * step(distance_mm + 4, 1.5)
 
 
 @dataclass
@@ -131,8 +154,10 @@ def make_frame(donor: LoadedDonor, visit: Visit, voxel_mm: float) -> Frame:
     to_donor[:3, :3], to_donor[:3, 3] = matrix, middle
     points = mesh(shape, to_donor @ affine) + deformation(rng, shape, voxel_mm, SHAPE_MM, SHAPE_SIGMA_MM)
     frame = Frame(donor, affine, points)
-    own = float(np.exp(rng.normal(0, 0.32)))  # ventricles differ much between people of one age
-    growth = (0.5 + 3.6 * max(0.0, ageing(visit.age_years)) ** 1.5) * own - 0.6
+    target_ml = (VENTRICLE_ML[0] + VENTRICLE_ML[1] * max(0.0, ageing(visit.age_years)) ** 1.6) * np.exp(
+        rng.normal(0, VENTRICLE_SPREAD)
+    )
+    growth = donor.growth_to(float(target_ml * np.prod(size)))
     return frame.moved(points - growth * frame.pick(donor.growth, every=2))
 
 
@@ -145,7 +170,7 @@ def fill(frame: Frame, visit: Visit, voxel_mm: float) -> Anatomy:
     """The tissue map at a frame's points, with sulci that widen with age."""
     maps = frame.pick(frame.donor.maps)
     fractions, (residual, ventricle, depth) = maps[: len(TISSUES)].clamp(0, 1), maps[len(TISSUES) :]
-    s = max(0.0, ageing(visit.age_years) + float(stream(*visit.draw("sulci")).normal(0, 0.1)))
+    s = max(0.0, ageing(visit.age_years) + float(stream(*visit.draw("sulci")).normal(0, 0.17)))
     near_fluid = smooth(fractions[CSF], 1.2 / voxel_mm)
     widening = torch.minimum(1.3 * s**1.3 * fractions[GM] * near_fluid, 0.8 * fractions[GM]) * step(depth, 0.5)
     fractions[CSF] += widening
