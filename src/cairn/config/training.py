@@ -53,8 +53,9 @@ class PretrainConfig(OptimConfig):
 class FinetuneConfig(OptimConfig):
     """One recipe for every encoder; a task may override single values."""
 
-    steps: int = Field(default=60, ge=1)
+    steps: int = Field(default=50, ge=1)
     batch_size: int = Field(default=2, ge=1)
+    learning_rate: float = Field(default=2e-3, gt=0)
     validate_every: int = Field(default=10, ge=1)
     patch_voxels: tuple[int, int, int] | None = None
     """Segmentation of large grids: train on crops of this size, predict by a sliding window. Default: whole brains."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 
 from cairn.config.networks import NetworkConfig
@@ -33,7 +32,9 @@ class LightDecoder(nn.Module):  # type: ignore[misc]
 
 
 class SkipDecoder(nn.Module):  # type: ignore[misc]
-    """U-Net decoder: upsample, join the (fused) skip, convolve; logits at the input's resolution.
+    """U-Net decoder: upsample, add the (fused) skip, convolve; logits at the input's resolution.
+
+    Skips are added, as in LinkNet (Chaurasia and Culurciello 2017), not concatenated: half the cost.
 
     Args:
         config: the encoder's.
@@ -44,12 +45,12 @@ class SkipDecoder(nn.Module):  # type: ignore[misc]
         self.ups, self.convolutions = nn.ModuleList(), nn.ModuleList()
         for deep, fine in pairwise(reversed(config.channels)):
             self.ups.append(upsampling(deep, fine))
-            self.convolutions.append(convolution(2 * fine, fine))
+            self.convolutions.append(convolution(fine, fine))
         self.head = upsampling(config.channels[0], 1, config.stem_stride)
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """Logits ``[B, 1, X, Y, Z]`` from the features of all stages, finest first."""
         x = features[-1]
         for up, convolve, skip in zip(self.ups, self.convolutions, reversed(features[:-1]), strict=True):
-            x = convolve(torch.cat([up(x), skip], dim=1))
+            x = convolve(up(x) + skip)
         return self.head(x)

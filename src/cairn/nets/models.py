@@ -43,6 +43,11 @@ class TaskModel(nn.Module):  # type: ignore[misc]
             return self.head(fused)[:, 0].float()
         return self.head(torch.cat([pooled(f) for f in fused], dim=1))[:, 0].float()
 
+    def set_prior(self, logit: float) -> None:
+        """Let the untrained head answer ``logit``: a rare class need not be learned from one half downwards."""
+        head = self.head.head if self.dense else self.head
+        nn.init.constant_(head.bias, logit)
+
 
 def build_model(config: NetworkConfig, dense: bool, seed: int) -> TaskModel:
     """A model with the random start that ``seed`` gives."""

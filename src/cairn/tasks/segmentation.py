@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from cairn.errors import CairnError
 from cairn.tasks.cases import Case, Label
 from cairn.tasks.targets import dice, grid_mask
 from cairn.tasks.task import Array, Task
@@ -24,6 +26,22 @@ class Segmentation(Task):
     def target(self, case: Case, label: Label) -> Array:
         """The native mask, carried to the session's grid."""
         return grid_mask(self.config, case, label)
+
+    def fit(self, targets: Sequence[Array]) -> None:
+        """Share of lesion voxels.
+
+        Raises:
+            CairnError: when no training case holds a lesion.
+        """
+        share = float(np.mean([np.mean(t > 0) for t in targets]))
+        if share == 0:
+            raise CairnError("No training case holds a lesion.", "A segmentation needs some.", code="one-class")
+        self.facts["prior"] = share
+
+    @property
+    def prior_logit(self) -> float:
+        """Logit of that share (as for RetinaNet's head: Lin et al. 2017)."""
+        return math.log(self.facts["prior"] / (1 - self.facts["prior"]))
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """Soft Dice of the whole batch (steady where a case holds no lesion), plus cross-entropy."""

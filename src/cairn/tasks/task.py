@@ -41,6 +41,11 @@ class Task(ABC):
     def fit(self, targets: Sequence[Array]) -> None:  # noqa: B027
         """Learn what the loss needs from the targets of the training cases alone."""
 
+    @property
+    def prior_logit(self) -> float:
+        """What an untrained head should answer."""
+        return 0.0
+
     @abstractmethod
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """Loss of a batch of logits (``[B]`` or ``[B, X, Y, Z]``)."""

@@ -56,6 +56,7 @@ class FinetuneProblem(Problem):
             reason = f"finetune: patch_voxels {self.patch} does not divide by the network's stride."
             raise CairnError(reason, f"Take multiples of {self.network.stride}.", code="config")
         self.module = build_model(self.network, self.task.dense, derived_seed(job.seed, "weights"))
+        self.module.set_prior(self.task.prior_logit)
 
     def batch(self, step: int) -> dict[str, Tensor]:
         """Augmented samples of the step: shuffled epochs, each drawn by (seed, step, sample)."""

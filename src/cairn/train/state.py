@@ -50,6 +50,8 @@ class StateFolder:
         if folder.is_dir() and not self.folder.is_dir() and any(folder.iterdir()):
             _say(f"{folder} holds states of another configuration, code or data; they are left alone")
         self.folder.mkdir(parents=True, exist_ok=True)
+        for left_over in self.folder.glob(".tmp-*"):  # of a job killed while it wrote
+            left_over.unlink(missing_ok=True)
 
     @property
     def history(self) -> Path:
