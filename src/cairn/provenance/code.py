@@ -11,11 +11,12 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
+ASSETS = (".html", ".css", ".js")  # package data: part of what the modules beside them do
 ROOT = Path(__file__).resolve().parents[2]  # the folder that holds the package
 
 
 def code_hash(script: Path, root: Path = ROOT) -> str:
-    """First 16 hex digits of the hash over the script's and its local import closure's syntax trees.
+    """First 16 hex digits of the hash over the syntax trees of a script and its local imports, and their assets.
 
     Args:
         script: the entry file.
@@ -30,6 +31,9 @@ def code_hash(script: Path, root: Path = ROOT) -> str:
         digest, imports = _parsed(path, path.stat().st_mtime_ns, root)
         seen[path] = digest
         queue.extend(imports)
+    for folder in {path.parent for path in seen}:
+        for path in (f for suffix in ASSETS for f in folder.glob(f"*{suffix}")):
+            seen[path] = hashlib.sha256(path.read_bytes()).hexdigest()
     names = {p: (p.relative_to(root).as_posix() if p.is_relative_to(root) else p.name) for p in seen}
     lines = sorted(f"{names[p]} {digest}" for p, digest in seen.items())
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]

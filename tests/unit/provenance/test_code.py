@@ -46,6 +46,12 @@ def test_package_inits_count(tree):
     assert code_hash(tree / "script.py", tree) != before
 
 
+def test_templates_beside_imported_modules_count(tree):
+    before = code_hash(tree / "script.py", tree)
+    (tree / "pkg/deep/page.html").write_text("<p>")
+    assert code_hash(tree / "script.py", tree) != before
+
+
 def test_hash_does_not_depend_on_the_folder(tree, tmp_path_factory):
     import shutil
 
