@@ -64,5 +64,6 @@ rule report:
     shell:
         "python workflow/scripts/report.py --config {params.config:q} --leaderboard {input.leaderboard}"
         " --cases {input.cases:q} --cards {input.cards:q} --histories {input.histories:q} --shards {input.shards:q}"
-        " --labels {input.labels:q} --predictions {input.predictions:q} --manifests {input.manifests:q} --page {output.page} --figure {output.figure}"
+        " --labels {input.labels:q} --predictions {input.predictions:q} --manifests {input.manifests:q}"
+        " --page {output.page} --figure {output.figure}"
         " > {log} 2>&1"
