@@ -71,7 +71,8 @@ def test_equal_jobs_give_equal_bytes(fitted, tmp_path, kind):
     made, model = fitted[kind]
     assert sha256(fit(tmp_path / "again", made, kind)) == sha256(model)
     records = [json.loads(line) for line in (tmp_path / "again" / "history.jsonl").read_text().splitlines()]
-    assert len(records) >= 3 and all("step" in r for r in records)
+    assert len(records) >= 3
+    assert all("step" in r for r in records)
 
 
 def test_features_have_names_and_mean_what_they_say(tmp_path):

@@ -17,7 +17,8 @@ def test_sessions_of_all_shards_sorted(tmp_path):
     first = make_set(tmp_path, "classification", 2, first=2, name="0000")
     found = open_sessions([first.index, second.index])
     assert [s.key for s in found] == ["0000/1", "0001/1", "0002/1", "0003/1"]
-    assert found[0].sequences == ["DWI", "FLAIR"] and found[0].mask().any()
+    assert found[0].sequences == ["DWI", "FLAIR"]
+    assert found[0].mask().any()
 
 
 def test_index_and_shard_must_agree(tmp_path):

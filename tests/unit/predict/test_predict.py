@@ -59,7 +59,8 @@ def test_a_known_blob_ends_at_its_native_place(tmp_path, sequence):
     image = nib.load(tmp_path / row["mask"])
     grid = geometry((24, 26, 22), ["FLAIR", "DWI"])
     scan = grid.sequences[sequence]
-    assert image.shape == scan.native_shape and image.get_data_dtype() == np.uint8
+    assert image.shape == scan.native_shape
+    assert image.get_data_dtype() == np.uint8
     np.testing.assert_allclose(image.affine, scan.native_affine, atol=1e-5)
     voxels = np.argwhere(np.asarray(image.dataobj))
     found_mm = (image.affine[:3, :3] @ voxels.T).mean(1) + image.affine[:3, 3]
@@ -67,7 +68,8 @@ def test_a_known_blob_ends_at_its_native_place(tmp_path, sequence):
     assert np.linalg.norm(found_mm - expected_mm) < 1.5
     native_ml = len(voxels) * abs(np.linalg.det(image.affine[:3, :3]))
     assert native_ml == pytest.approx(blob.sum() * 27, rel=0.2)
-    assert row["mask_sha256"] == sha256(tmp_path / row["mask"]) and row["status"] == "ok"
+    assert row["mask_sha256"] == sha256(tmp_path / row["mask"])
+    assert row["status"] == "ok"
 
 
 def test_a_network_that_finds_brightness_finds_it_in_its_place(tmp_path, monkeypatch):
@@ -106,7 +108,8 @@ def test_a_session_without_a_sequence_gets_a_row_that_says_why(tmp_path):
     lacking, _ = session("0002", "classification", 1, ("FLAIR",), SHAPE)
     facts, rows = run(tmp_path, "classification", [write_set(tmp_path, "0000", [whole, lacking])])
     assert [r["status"] == "ok" for r in rows] == [True, False]
-    assert "lacks DWI" in rows[1]["status"] and rows[1]["value"] == "n/a"
+    assert "lacks DWI" in rows[1]["status"]
+    assert rows[1]["value"] == "n/a"
     assert list(facts["without_prediction"]) == ["0002/1"]
 
 
@@ -114,7 +117,8 @@ def test_nan_from_the_model_is_no_prediction(tmp_path):
     made = make_set(tmp_path, "classification", 1)
     (case,) = open_sessions([made.index])
     row = predict_session(TaskSpec(**task("classification")), case, lambda _: np.asarray(math.nan), tmp_path, 0.5)
-    assert "NaN" in row["status"] and "value" not in row
+    assert "NaN" in row["status"]
+    assert "value" not in row
 
 
 def test_a_brain_larger_than_any_in_training_is_seen_whole(tmp_path, monkeypatch):
@@ -123,7 +127,8 @@ def test_a_brain_larger_than_any_in_training_is_seen_whole(tmp_path, monkeypatch
     seen = []
     monkeypatch.setattr(TaskModel, "forward", lambda self, x, ids: seen.append(x.shape) or torch.zeros(len(x)))
     run(tmp_path, "classification", [make_set(tmp_path, "classification", 1, shape=(20, 44, 18)).index])
-    assert all(n >= e for n, e in zip(seen[0][2:], (18, 39, 16), strict=True)) and seen[0][3] % 8 == 0
+    assert all(n >= e for n, e in zip(seen[0][2:], (18, 39, 16), strict=True))
+    assert seen[0][3] % 8 == 0
 
 
 def test_sliding_window_sees_all_of_the_brain(tmp_path, monkeypatch):
@@ -135,7 +140,8 @@ def test_sliding_window_sees_all_of_the_brain(tmp_path, monkeypatch):
     whole = np.asarray(nib.load(next((tmp_path / "out").glob("masks/*"))).dataobj)
     run(tmp_path, "segmentation", [made.index], patch=[8, 8, 8])
     windows = np.asarray(nib.load(next((tmp_path / "out").glob("masks/*"))).dataobj)
-    assert whole.any() and (whole == windows).mean() > 0.999
+    assert whole.any()
+    assert (whole == windows).mean() > 0.999
 
 
 @pytest.mark.parametrize(

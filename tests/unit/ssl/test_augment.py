@@ -19,7 +19,8 @@ def volume():
 @pytest.mark.parametrize("name", sorted(NONE))
 def test_each_intensity_change_changes_the_brain_and_leaves_the_background(name):
     changed = intensity(volume(), IntensityConfig(**{**NONE, name: 1.0}), np.random.default_rng(1))
-    assert changed.shape == (16, 12, 14) and changed.isfinite().all()
+    assert changed.shape == (16, 12, 14)
+    assert changed.isfinite().all()
     assert (changed[:4] == 0).all()
     assert not torch.allclose(changed, volume())
 

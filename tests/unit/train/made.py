@@ -55,7 +55,7 @@ def ball(shape: Sequence[int], centre: Sequence[float], radius: float) -> np.nda
 def session(
     subject: str, kind: str, value: float, sequences: Sequence[str], shape: Sequence[int]
 ) -> tuple[PreprocessedSession, np.ndarray]:
-    """One session; ``value`` shows as a bright ball (classification, segmentation) or the size of a dark one (years)."""
+    """One session; ``value`` shows as a bright ball (class, lesion) or the size of a dark one (years)."""
     rng = np.random.default_rng(int(subject))
     middle = (np.array(shape) - 1) / 2
     mask = ((np.indices(shape).transpose(1, 2, 3, 0) - middle) / (0.45 * np.array(shape))) ** 2

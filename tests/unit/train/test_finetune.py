@@ -36,7 +36,8 @@ def test_every_kind_of_task_learns(sets, tmp_path, kind):
     assert losses[-1] < 0.7 * losses[0]
     assert not set(facts["subjects"]["train"]) & set(facts["subjects"]["val"])
     meta = read_meta(tmp_path / "model.safetensors")
-    assert meta["task"]["name"] == kind and meta["step"] == facts["best"]["step"]
+    assert meta["task"]["name"] == kind
+    assert meta["step"] == facts["best"]["step"]
 
 
 def test_an_encoder_is_loaded_whole_and_changes_the_model(sets, tmp_path):
@@ -46,7 +47,8 @@ def test_an_encoder_is_loaded_whole_and_changes_the_model(sets, tmp_path):
     made = sets["classification"]
     problem = FinetuneProblem(job, labelled_cases(job.task, open_sessions([made.index]), made.labels))
     facts = start_weights(job, [encoder], problem)
-    assert facts["tensors"]["matched"] == len(problem.module.encoder.state_dict()) and not facts["tensors"]["missing"]
+    assert facts["tensors"]["matched"] == len(problem.module.encoder.state_dict())
+    assert not facts["tensors"]["missing"]
     for name, tensor in read_tensors(encoder).items():
         assert torch.equal(problem.module.encoder.state_dict()[name], tensor)
 
@@ -101,7 +103,8 @@ def test_sessions_without_label_or_sequence_are_named_not_lost_in_silence(sets, 
     found = labelled_cases(job.task, open_sessions([made.index, odd.index]), table)
     assert len(found.cases) == 13
     assert set(found.skipped) == {"0013/1", "0050/1", "0051/1", "9999/1"}
-    assert "lacks DWI" in found.skipped["0050/1"] and "no label" in found.skipped["0013/1"]
+    assert "lacks DWI" in found.skipped["0050/1"]
+    assert "no label" in found.skipped["0013/1"]
 
 
 def test_too_few_cases_are_refused(sets, tmp_path):

@@ -1,5 +1,6 @@
 """Guards the loop: schedule, best validation, NaN, and what decides a batch."""
 
+import itertools
 import math
 
 import pytest
@@ -79,9 +80,11 @@ def test_nan_stops_with_a_clear_error_and_leaves_the_last_good_state(tmp_path):
 def test_schedule_rises_then_falls_to_zero():
     config = OptimConfig(steps=100, warmup_share=0.1, learning_rate=2.0)
     rates = [learning_rate(config, s) for s in range(100)]
-    assert rates[0] == pytest.approx(0.2) and rates[9] == rates[10] == 2.0
-    assert rates[55] == pytest.approx(1.0) and 0 < rates[99] < 0.01
-    assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
+    assert rates[0] == pytest.approx(0.2)
+    assert rates[9] == rates[10] == 2.0
+    assert rates[55] == pytest.approx(1.0)
+    assert 0 < rates[99] < 0.01
+    assert all(a >= b for a, b in itertools.pairwise(rates))
 
 
 def test_norms_and_biases_do_not_decay():
@@ -124,7 +127,8 @@ def test_a_split_is_by_subject_and_the_same_in_any_order():
     subjects = [f"{i // 2}" for i in range(40)]
     strata = [i // 20 for i in range(40)]
     train, val = split_subjects(subjects, 0.2, 3, strata)
-    assert len(train) + len(val) == 40 and not {subjects[i] for i in train} & {subjects[i] for i in val}
+    assert len(train) + len(val) == 40
+    assert not {subjects[i] for i in train} & {subjects[i] for i in val}
     assert sorted(strata[i] for i in val) == [0] * 4 + [1] * 4
     mirrored = split_subjects(subjects[::-1], 0.2, 3, strata[::-1])[1]
     assert {subjects[::-1][i] for i in mirrored} == {subjects[i] for i in val}
@@ -141,6 +145,8 @@ def test_every_stratum_of_two_is_in_both_parts_and_one_subject_is_refused():
 def test_the_card_of_a_pretraining(tmp_path):
     made = make_set(tmp_path, "classification", 6)
     facts = run_pretrain(tmp_path, made.index, steps=4)
-    assert facts["sessions"] == {"train": 5, "val": 1} and facts["steps"] == 4
+    assert facts["sessions"] == {"train": 5, "val": 1}
+    assert facts["steps"] == 4
     assert {"step", "loss", "val_loss"} <= set(facts["final"])
-    assert len(facts["weights_sha256"]) == 64 and facts["parameters"]["encoder"] < facts["parameters"]["all"]
+    assert len(facts["weights_sha256"]) == 64
+    assert facts["parameters"]["encoder"] < facts["parameters"]["all"]

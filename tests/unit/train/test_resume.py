@@ -1,9 +1,10 @@
-"""Guards resume: interrupted anywhere, a run ends with the bytes of a run that was not; what differs is never resumed."""
+"""Guards resume: interrupted anywhere, a run ends with the bytes of one that was not; what differs never goes on."""
 
 import json
 import os
 import signal
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -29,7 +30,9 @@ def whole(made, tmp_path_factory):
     return folder
 
 
-def interrupt(monkeypatch, problem, step):
+@contextmanager
+def interrupted(monkeypatch, problem, step):
+    """Interrupt, as by the keyboard, before the update that follows ``step``."""
     original = problem.batch
 
     def batch(self, number):
@@ -37,7 +40,9 @@ def interrupt(monkeypatch, problem, step):
             raise KeyboardInterrupt
         return original(self, number)
 
-    monkeypatch.setattr(problem, "batch", batch)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(problem, "batch", batch)
+        yield
 
 
 def same(a, b, names=OUTPUTS):
@@ -46,8 +51,7 @@ def same(a, b, names=OUTPUTS):
 
 @pytest.mark.parametrize("step", [1, 2, 5, 8])
 def test_interrupted_pretraining_ends_with_the_same_bytes(made, whole, tmp_path, monkeypatch, capsys, step):
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        interrupt(patch, PretrainProblem, step)
+    with interrupted(monkeypatch, PretrainProblem, step):
         run_pretrain(tmp_path, made.index)
     assert not (tmp_path / OUTPUTS[0]).exists()
     run_pretrain(tmp_path, made.index)
@@ -61,8 +65,7 @@ def test_interrupted_finetuning_keeps_its_best_validation(made, tmp_path, monkey
     for folder in ("whole", "cut"):
         (tmp_path / folder).mkdir()
     facts = run_finetune(tmp_path / "whole", made, finetune_job("classification"))
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        interrupt(patch, FinetuneProblem, 7)
+    with interrupted(monkeypatch, FinetuneProblem, 7):
         run_finetune(tmp_path / "cut", made, finetune_job("classification"))
     again = run_finetune(tmp_path / "cut", made, finetune_job("classification"))
     assert same(tmp_path / "whole", tmp_path / "cut", names)
@@ -93,7 +96,8 @@ def states(folder):
 
 def test_killed_outright_it_ends_with_the_same_bytes(made, whole, tmp_path):
     killed(tmp_path, made, when=lambda: states(tmp_path))
-    assert states(tmp_path) and not (tmp_path / OUTPUTS[0]).exists()
+    assert states(tmp_path)
+    assert not (tmp_path / OUTPUTS[0]).exists()
     run_pretrain(tmp_path, made.index)
     assert same(tmp_path, whole)
 
@@ -121,8 +125,7 @@ def test_two_states_are_kept_and_an_unreadable_newest_falls_back(made, whole, tm
 
 
 def test_a_line_of_history_cut_by_a_power_failure_is_mended(made, whole, tmp_path, monkeypatch):
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        interrupt(patch, PretrainProblem, 7)
+    with interrupted(monkeypatch, PretrainProblem, 7):
         run_pretrain(tmp_path, made.index)
     (history,) = (tmp_path / "state").glob("*/history.jsonl")
     history.write_text(history.read_text() + '{"step": 7, "lo')
@@ -133,7 +136,8 @@ def test_a_line_of_history_cut_by_a_power_failure_is_mended(made, whole, tmp_pat
 def test_more_steps_go_on_and_the_card_shows_both_legs(made, whole, tmp_path, monkeypatch, capsys):
     run_pretrain(tmp_path, made.index)
     facts = run_pretrain(tmp_path, made.index, steps=13)
-    assert facts["schedule"] == [[9, 9], [13, 13]] and facts["steps"] == 13
+    assert facts["schedule"] == [[9, 9], [13, 13]]
+    assert facts["steps"] == 13
     assert "goes on after step 9 of 13" in capsys.readouterr().err
     assert not same(tmp_path, whole)
     lines = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
@@ -153,7 +157,8 @@ def test_a_state_of_other_code_or_configuration_is_not_continued(made, whole, tm
     capsys.readouterr()
     run_pretrain(tmp_path, made.index, state=tmp_path / "s", **change)
     said = capsys.readouterr().err
-    assert "another configuration, code or data" in said and "goes on" not in said
+    assert "another configuration, code or data" in said
+    assert "goes on" not in said
     assert len(list((tmp_path / "s").iterdir())) == 2
 
 
