@@ -40,7 +40,7 @@ def interrupted(monkeypatch, problem, step):
             raise KeyboardInterrupt
         return original(self, number)
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # noqa: PT012
         patch.setattr(problem, "batch", batch)
         yield
 
