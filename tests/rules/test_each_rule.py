@@ -1,7 +1,7 @@
-"""Guards every rule: run again alone on the finished experiment, it makes what its contract says, byte for byte the same.
+"""Guards every rule: run again alone on the finished experiment, it makes the same bytes.
 
-Each case deletes a rule's outputs and asks for one of them. The plan must then hold that rule, and the result must equal the
-old one: the stage is deterministic, depends on nothing undeclared, and its command line works.
+Each case deletes a rule's outputs and asks for one of them, with that rule alone allowed to run. The result must
+equal the old one: the stage is deterministic, depends on nothing undeclared, and its command line works.
 """
 
 from pathlib import Path
