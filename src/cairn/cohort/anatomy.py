@@ -54,7 +54,7 @@ class LoadedDonor:
     @cached_property
     def _reach(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Distances from the ventricles' surface (mm), and the volume that lies within each (ml)."""
-        distances = np.arange(-4.0, 10.0, 0.25)
+        distances = np.arange(-4.0, 10.0, 0.25).astype(np.float64)
         inside = np.sort(self.maps[-2][self.maps[-2] < distances[-1]].numpy())
         return distances, np.searchsorted(inside, distances) * self.voxel_mm**3 / 1000
 
@@ -110,10 +110,13 @@ class Anatomy:
         return self.ml(self.fractions[CSF] * (self.ventricle_mm < 1))
 
     def field(self, visit: Visit, purpose: str, sigma_mm: float) -> torch.Tensor:
-        """A smooth random field on the map, by purpose; made once."""
+        """A smooth random field on the map, by purpose."""
+        return noise(stream(*visit.draw(purpose)), self.shape, [self.voxel_mm] * 3, sigma_mm)
+
+    def kept_field(self, visit: Visit, purpose: str, sigma_mm: float) -> torch.Tensor:
+        """The same, made once and kept for the next sequence."""
         if purpose not in self._fields:
-            rng = stream(*visit.draw(purpose))
-            self._fields[purpose] = noise(rng, self.shape, [self.voxel_mm] * 3, sigma_mm)
+            self._fields[purpose] = self.field(visit, purpose, sigma_mm)
         return self._fields[purpose]
 
 

@@ -51,9 +51,9 @@ def signal(anatomy: Anatomy, visit: Visit, site: Site, sequence: Sequence) -> to
     if sequence == "T1w":  # white matter fades against grey with age
         tissues[WM] = tissues[GM] + (tissues[WM] - tissues[GM]) * (1 - 0.14 * anatomy.ageing)
     image = torch.tensordot(torch.tensor(tissues, dtype=torch.float32), anatomy.fractions, dims=1)
-    image += look.texture * anatomy.residual + 0.02 * anatomy.field(visit, "texture", 4) * anatomy.brain
+    image += look.texture * anatomy.residual + 0.02 * anatomy.kept_field(visit, "texture", 4) * anatomy.brain
     rng = stream(*visit.draw("finding", sequence))
-    mottle = 1 + 0.05 * anatomy.field(visit, "mottle", 5)
+    mottle = 1 + 0.05 * anatomy.kept_field(visit, "mottle", 5)
     image = _blend(image, look.wmh * mottle, anatomy.overlays.get("wmh"), 0.9)
     image = _blend(image, look.gliosis * mottle, anatomy.overlays.get("gliosis"), 0.8)
     image = _blend(image, look.oedema * mottle, anatomy.overlays.get("oedema"), 0.85)

@@ -144,7 +144,7 @@ def _bias(head: Array, brain: Mask, voxel_mm: float) -> Array:
     field = ants.n4_bias_field_correction(
         ants.from_numpy(head + head.max() * np.float32(1e-3), spacing=spacing),
         mask=ants.from_numpy(brain.astype(np.float32), spacing=spacing),
-        shrink_factor=max(1, round(4 / voxel_mm)), convergence={"iters": [50] * 4, "tol": 1e-6},
+        shrink_factor=max(1, int(np.ceil(4 / voxel_mm))), convergence={"iters": [50] * 4, "tol": 1e-6},
         spline_param=N4_SPLINE_MM, return_bias_field=True,
     )  # fmt: skip
     return np.asarray(field.numpy(), np.float32)

@@ -10,6 +10,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from cairn.cohort.plan import visits
+from cairn.cohort.scanner import poses
 from cairn.cohort.shard import gather_labels, make_shard
 from cairn.config.cohort import CohortSet
 from cairn.io.atomic import sha256
@@ -111,10 +113,14 @@ def test_brain_mask_lies_on_the_reference_scan(made):
         assert 0.9 < litres < 2.2
 
 
-def test_motion_is_rigid_and_relative_to_the_reference(made):
+def test_motion_is_rigid_and_leads_from_the_reference_to_the_scan(made, config, infarcts):
     out, _ = made
-    for entry in truth_of(out).values():
+    by_key = {v.key: v for v in visits(config, "infarct_ft", infarcts)}
+    for key, entry in truth_of(out).items():
         motion = {s: np.array(m) for s, m in entry["motion"].items()}
+        pose = poses(by_key[key], config.sites[entry["site"]])
+        for sequence in motion:
+            assert motion[sequence] @ pose[entry["reference"]] == pytest.approx(pose[sequence], abs=1e-9)
         assert motion[entry["reference"]] == pytest.approx(np.eye(4), abs=1e-9)
         assert motion["ADC"] == pytest.approx(motion["DWI"])  # one acquisition, one pose
         for sequence in set(motion) - {entry["reference"]}:
