@@ -42,21 +42,29 @@ class OptimConfig(Section):
 
 
 class PretrainConfig(OptimConfig):
-    """Self-supervised pretraining."""
+    """Self-supervised pretraining. The encoder is that of the last step."""
 
     steps: int = Field(default=400, ge=1)
-    batch_size: int = Field(default=4, ge=1)
+    """Updates of the weights. 400 steps of 4 views of 48^3 take about a minute on one CPU core; on a GPU, 100,000 are usual."""
     validate_every: int = Field(default=100, ge=1)
+    """Steps between two losses over the held-back subjects; they choose nothing."""
     val_share: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the subjects held back; 0: none."""
 
 
 class FinetuneConfig(OptimConfig):
-    """One recipe for every encoder; a task may override single values."""
+    """One recipe for every encoder; a task may override single values. The model is that of the best validation."""
 
     steps: int = Field(default=50, ge=1)
+    """Updates of the weights."""
     batch_size: int = Field(default=2, ge=1)
+    """Sessions a step, each with all its sequences."""
     learning_rate: float = Field(default=2e-3, gt=0)
+    """Largest learning rate."""
+    state_every: int = Field(default=25, ge=1)
+    """Steps between two saved states."""
     validate_every: int = Field(default=10, ge=1)
+    """Steps between two validations; of equal ones the earliest wins."""
     patch_voxels: tuple[int, int, int] | None = None
     """Segmentation of large grids: train on crops of this size, predict by a sliding window. Default: whole brains."""
     spatial: SpatialConfig = SpatialConfig()

@@ -119,3 +119,12 @@ def test_one_class_is_refused(tmp_path):
     for method in ("scratch", "classical"):
         with pytest.raises(CairnError, match="same label"):
             run_finetune(tmp_path, made, finetune_job("classification", method))
+
+
+def test_what_the_loss_knows_comes_from_the_training_part_alone(sets):
+    made = sets["regression"]
+    job = parse(FinetuneJob, finetune_job("regression"))
+    problem = FinetuneProblem(job, labelled_cases(job.task, open_sessions([made.index]), made.labels))
+    ages = [float(problem.targets[i]) for i in problem.train]
+    assert len(ages) < len(problem.cases)
+    assert problem.task.facts["mean"] == pytest.approx(sum(ages) / len(ages))
