@@ -45,7 +45,7 @@ class PretrainConfig(OptimConfig):
     """Self-supervised pretraining. The encoder is that of the last step."""
 
     steps: int = Field(default=400, ge=1)
-    """Updates of the weights. 400 steps of 4 views of 48^3 take about a minute on one CPU core; on a GPU, 100,000 are usual."""
+    """Updates of the weights. 400 steps of 4 views of 48^3 take a minute on a CPU core; on a GPU, 100,000 are usual."""
     validate_every: int = Field(default=100, ge=1)
     """Steps between two losses over the held-back subjects; they choose nothing."""
     val_share: float = Field(default=0.1, ge=0, lt=1)
