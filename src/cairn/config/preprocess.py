@@ -47,20 +47,21 @@ class N4Config(Section):
 class RegistrationConfig(Section):
     """Linear registration with ANTs, mutual information, one thread, seeded."""
 
-    spacing_mm: float = Field(default=3.0, gt=0, le=10)
+    spacing_mm: float = Field(default=2.0, gt=0, le=10)
     """Spacing at which between-sequence rigid transforms are estimated; finer axes are averaged to about this."""
 
     template_spacing_mm: float = Field(default=4.0, gt=0, le=10)
     """Spacing at which the affine to the template is estimated."""
 
-    sampling_rate: float = Field(default=0.1, gt=0, le=1)
-    """Share of voxels that the metric looks at."""
+    samples: int = Field(default=10_000, ge=1000)
+    """Voxels that the metric looks at, between sequences."""
 
     margin_mm: float = Field(default=10.0, ge=0)
     """The metric sees the brain's box with this margin: the neck moves by itself, and costs time."""
 
-    retry_below: float = Field(default=1.02, ge=1, le=2)
-    """Normalised mutual information (1 to 2) inside the brain under which other starts are tried; the best is kept."""
+    retry_below: float = Field(default=1.005, ge=1, le=2)
+    """Normalised mutual information (1 to 2) inside the brain under which wider searches are tried; the best is kept.
+    Right fits of the embedded cohort have 1.007 (SWI on FLAIR, 6 mm slices) to 1.14 (ADC on DWI)."""
 
     seed: int = 1
     """Seed of the metric's sampling."""

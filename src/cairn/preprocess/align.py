@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from cairn.config.preprocess import RegistrationConfig
 from cairn.io.geometry import resample
-from cairn.preprocess.ants_bridge import register
+from cairn.preprocess.ants_bridge import Schedule, register
 from cairn.preprocess.native import Array, Mask, NativeScan, Volume, block_mean
 from cairn.preprocess.resources import Template
 
 BINS = 32
+# Measured on 85 pairs of the embedded cohort (T1w, T2w, FLAIR, DWI, ADC, SWI, T2*; slices to 6 mm): two levels at 2 mm
+# without smoothing err by 0.34 mm and 0.19 degrees on average, 0.95 and 0.61 at most, in 0.3 s. Four levels of the
+# package's default at 3 mm take 1.8 s; smoothing by one voxel blurs thick slices away and triples the error.
+NEAR = Schedule((30, 10), (2, 1), (0, 0))
+FAR = Schedule((200, 100, 50, 10), (6, 4, 2, 1), (3, 2, 1, 0))
+# Brains come tilted by up to 25 degrees, and gradient descent turns slowly: many iterations, coarse and dense.
+TEMPLATE = Schedule((100,), (3,), (1,))
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,7 @@ def rigid_to_reference(reference: Coarse, scan: NativeScan, to_template: Array, 
     """Rigid transform of a sequence onto the reference.
 
     A session's scans share the scanner's coordinates, so identity is the first start. When the fit is poor, the
-    centres of what is bright are brought together, and the best fit is kept.
+    search goes wider, also from where the centres of what is bright meet, and the best fit is kept.
 
     Args:
         reference: what `coarse_reference` gives.
@@ -66,15 +73,33 @@ def rigid_to_reference(reference: Coarse, scan: NativeScan, to_template: Array, 
     moving = (_window(moving[0]), moving[1])
     fixed = (reference.data, reference.affine)
     tried: list[tuple[float, Array]] = []
-    for start in (np.eye(4), _centre_start(reference, moving)):
-        matrix = register(fixed, moving, "Rigid", start, config.sampling_rate, config.seed)
+    for start, levels in ((np.eye(4), NEAR), (np.eye(4), FAR), (_centre_start(reference, moving), FAR)):
+        matrix = register(fixed, moving, "Rigid", start, replace(levels, samples=config.samples), config.seed)
         tried.append((similarity(reference, moving, matrix), matrix))
         if tried[-1][0] >= config.retry_below:
             break
     fit, matrix = max(tried, key=lambda t: t[0])
-    mirror = to_template @ np.diag([-1.0, 1.0, 1.0, 1.0]) @ np.linalg.inv(to_template)
+    return Rigid(matrix, fit, len(tried), _mirror_gain(reference, moving, matrix, fit, to_template, config))
+
+
+def _mirror_gain(
+    reference: Coarse, moving: tuple[Volume, Array], matrix: Array, fit: float, to_template: Array,
+    config: RegistrationConfig,
+) -> float:  # fmt: skip
+    """How much better the sequence fits when left and right are exchanged; a person's folds make it fit much worse.
+
+    Mirrored about the template's midplane first; only when that costs less than half of the information, the mirrored
+    scan is registered too, for a flipped scan lies a little beside its mirror image.
+    """
+    upright = rigid_part(to_template, reference.centre)
+    upright[:3, 3] = to_template[:3, 3]  # the midplane's place is the template's origin
+    mirror = upright @ np.diag([-1.0, 1.0, 1.0, 1.0]) @ np.linalg.inv(upright)
     gain = similarity(reference, moving, matrix @ mirror) - fit
-    return Rigid(matrix, fit, len(tried), gain)
+    if gain < -0.5 * (fit - 1):
+        return gain
+    levels = replace(NEAR, samples=config.samples)
+    turned = register((reference.data, reference.affine), moving, "Rigid", matrix @ mirror, levels, config.seed)
+    return max(gain, similarity(reference, moving, turned) - fit)
 
 
 def affine_to_template(scan: NativeScan, mask: Mask, template: Template, config: RegistrationConfig) -> Array:
@@ -82,11 +107,11 @@ def affine_to_template(scan: NativeScan, mask: Mask, template: Template, config:
     spacing = config.template_spacing_mm
     brain = _window(np.where(mask, scan.data, 0), mask)
     moving = block_mean(brain, scan.affine, spacing)
-    fixed = block_mean(template.data * template.mask, template.affine, spacing)
+    fixed = template.coarse(spacing)
     inside = np.argwhere(mask)
     start = np.eye(4)
     start[:3, 3] = scan.affine[:3, :3] @ ((inside.min(0) + inside.max(0)) / 2) + scan.affine[:3, 3] - template.centre
-    return register(fixed, moving, "Affine", start, max(config.sampling_rate, 0.2), config.seed)
+    return register(fixed, moving, "Affine", start, TEMPLATE, config.seed)
 
 
 def rigid_part(affine: Array, centre: Array) -> Array:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,8 +17,16 @@ import numpy as np
 from cairn.preprocess.native import Array, Mask, Volume
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-# Levels (coarse, fine): enough from a start within a few cm, and a third of the cost of the package's four.
-SHRINK, SMOOTH, ITERATIONS = (2, 1), (1, 0), (100, 20)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Levels, coarse to fine: iterations, shrink factors, smoothing (voxels); and the number of voxels sampled."""
+
+    iterations: tuple[int, ...]
+    shrink: tuple[int, ...]
+    smooth: tuple[int, ...]
+    samples: int = 10**9  # every one
 
 
 def load_ants(seed: int) -> Any:
@@ -60,7 +69,7 @@ def register(
     moving: tuple[Volume, Array],
     kind: Literal["Rigid", "Affine"],
     start: Array,
-    sampling_rate: float,
+    schedule: Schedule,
     seed: int,
 ) -> Array:
     """Linear registration by Mattes mutual information.
@@ -70,7 +79,7 @@ def register(
         moving: volume and affine.
         kind: six or twelve parameters.
         start: 4x4, orthonormal, fixed world to moving world, to begin from.
-        sampling_rate: share of voxels that the metric samples.
+        schedule: levels and sampling.
         seed: of the sampling.
 
     Returns:
@@ -83,8 +92,8 @@ def register(
     with tempfile.TemporaryDirectory() as folder:
         result = ants.registration(
             image, other, type_of_transform=kind, initial_transform="Identity", outprefix=str(Path(folder) / "t"),
-            aff_random_sampling_rate=sampling_rate, aff_iterations=ITERATIONS, aff_shrink_factors=SHRINK,
-            aff_smoothing_sigmas=SMOOTH,
+            aff_random_sampling_rate=min(1.0, schedule.samples / fixed[0].size), aff_iterations=schedule.iterations,
+            aff_shrink_factors=schedule.shrink, aff_smoothing_sigmas=schedule.smooth,
         )  # fmt: skip
         found = _matrix(ants.read_transform(result["fwdtransforms"][0]))
     return np.asarray(start @ found)

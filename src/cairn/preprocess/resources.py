@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cairn.errors import CairnError
-from cairn.preprocess.native import Array, Mask, Volume, to_ras
+from cairn.preprocess.native import Array, Mask, Volume, block_mean, to_ras
 from cairn.strip.morphology import fill_holes, largest_component
 
 if TYPE_CHECKING:
@@ -25,13 +25,20 @@ HEAD = "nimare/resources/templates/tpl-MNI152NLin6Asym_res-01_T1w.nii.gz"
 HEAD_MASK = "nimare/resources/templates/tpl-MNI152NLin6Asym_res-01_desc-brain_mask.nii.gz"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Template:
     """A template in RAS order: float32 ``[X, Y, Z]``, its affine, its brain mask."""
 
     data: Volume
     affine: Array
     mask: Mask
+    _coarse: dict[float, tuple[Volume, Array]] = field(default_factory=dict)
+
+    def coarse(self, spacing_mm: float) -> tuple[Volume, Array]:
+        """The brain averaged to about ``spacing_mm``, and its affine; kept for the next session."""
+        if spacing_mm not in self._coarse:
+            self._coarse[spacing_mm] = block_mean(self.data * self.mask, self.affine, spacing_mm)
+        return self._coarse[spacing_mm]
 
     @cached_property
     def centre(self) -> Array:

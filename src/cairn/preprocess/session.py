@@ -211,6 +211,7 @@ def _result(
         "native_mask_shape": list(scan.stored_shape),
         "outside_grid": outside_share(reference.mask, np.linalg.inv(grid.affine) @ back @ scan.affine, grid.shape),
         "affine": reference.affine.tolist(),
+        "centre_mm": [round(float(c), 2) for c in reference.coarse.centre],
         **brain_numbers(scan, reference.mask, reference.affine, resources.brain),
         "sequences": {n: made[n].numbers for n in names},
     }

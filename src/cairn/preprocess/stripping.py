@@ -10,11 +10,12 @@ from cairn.config.preprocess import PreprocessConfig
 from cairn.errors import CairnError
 from cairn.io.geometry import resample
 from cairn.io.nifti import read_mask
-from cairn.preprocess.ants_bridge import carry_mask_syn, register
+from cairn.preprocess.ants_bridge import Schedule, carry_mask_syn, register
 from cairn.preprocess.native import Mask, NativeScan, block_mean
 from cairn.preprocess.resources import Resources
 from cairn.strip.refine import refine, stripped_already
 
+HEADS = Schedule((200, 100, 20), (3, 2, 1), (2, 1, 0), 20_000)
 LOOK = "Look at the scan; name a brain mask for it (strip method 'given'), or remove it."
 
 
@@ -73,8 +74,8 @@ def _from_template(scan: NativeScan, config: PreprocessConfig, resources: Resour
     there = np.argwhere(source[0] > source[0].mean())
     start[:3, 3] = top - (source[1][:3, :3] @ [*there.mean(0)[:2], there[:, 2].max()] + source[1][:3, 3])
     matrix = register(
-        block_mean(head.data, head.affine, coarse), block_mean(scan.data, scan.affine, coarse), "Affine", start,
-        max(registration.sampling_rate, 0.2), registration.seed,
+        block_mean(head.data, head.affine, coarse), block_mean(scan.data, scan.affine, coarse), "Affine", start, HEADS,
+        registration.seed,
     )  # fmt: skip
     step = np.linalg.inv(head.affine) @ np.linalg.inv(matrix) @ scan.affine
     rough = resample(head.mask.astype(np.float32), step, scan.data.shape) >= 0.5
