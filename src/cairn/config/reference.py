@@ -59,7 +59,8 @@ def _value(name: str, field: FieldInfo, depth: int) -> list[str]:
     if isinstance(default, BaseModel):
         default = default.model_dump(mode="json")
     plain = json.loads(json.dumps(default, default=lambda s: s.model_dump(mode="json")))
-    dumped = yaml.safe_dump({name: plain}, sort_keys=False, width=WIDTH, allow_unicode=True, default_flow_style=None)
+    flow = None if isinstance(plain, dict | list) else False
+    dumped = yaml.safe_dump({name: plain}, sort_keys=False, width=WIDTH, allow_unicode=True, default_flow_style=flow)
     return [indent + line for line in dumped.rstrip().splitlines()]
 
 
