@@ -49,7 +49,9 @@ class Plan:
             parse(FinetuneConfig, self._recipe(task), f"tasks.{task}.recipe")
 
     def _check_run(self, run: Run, table: Path) -> None:
-        wanted = {"network": self.experiment.networks} if run.method != "classical" else {}
+        wanted: dict[str, Mapping[str, Any]] = (
+            {"network": self.experiment.networks} if run.method != "classical" else {}
+        )
         if run.method == "pretrained":
             wanted |= {"objective": self.experiment.objectives, "pretrain_data": self.experiment.datasets}
         for column, known in wanted.items():
@@ -275,7 +277,8 @@ class Plan:
         e = self.experiment
         return _json({
             "experiment": e.name, "runs": list(self.runs.values()), "tasks": {n: self._task(n) for n in e.tasks},
-            "datasets": e.datasets, "seeds": list(self.seeds), "spacing_mm": e.preprocess.grid.spacing_mm, "note": e.note,
+            "datasets": e.datasets, "seeds": list(self.seeds), "spacing_mm": e.preprocess.grid.spacing_mm,
+            "note": e.note,
         })  # fmt: skip
 
     def _task(self, name: str) -> dict[str, Any]:

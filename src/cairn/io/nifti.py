@@ -48,6 +48,7 @@ def open_header(path: Path) -> tuple[Any, tuple[int, int, int], npt.NDArray[np.f
             ``affine``, ``scaling`` or ``datatype``.
     """
     import nibabel as nib
+    from nibabel.filebasedimages import ImageFileError
 
     if not path.is_file():
         raise _fail(path, "missing", "no such file", "Check the path, or remove the scan from the data set.")
@@ -55,7 +56,7 @@ def open_header(path: Path) -> tuple[Any, tuple[int, int, int], npt.NDArray[np.f
         raise _fail(path, "truncated", "the file is empty", "Copy the file again from its source.")
     try:
         image: Any = nib.load(path)  # type: ignore[attr-defined]
-    except (nib.filebasedimages.ImageFileError, EOFError, OSError, ValueError, zlib.error, OverflowError) as error:
+    except (ImageFileError, EOFError, OSError, ValueError, zlib.error, OverflowError) as error:
         raise _fail(path, "not-nifti", f"not a readable NIfTI file ({_first_line(error)})", RECONVERT) from None
     if not isinstance(image, nib.Nifti1Image | nib.Nifti1Pair):
         raise _fail(path, "not-nifti", f"a {type(image).__name__}, not NIfTI", "Convert it to .nii.gz.")
