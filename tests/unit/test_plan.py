@@ -1,0 +1,82 @@
+"""Guards the plan: mistakes are told before any job, and a job's configuration holds what it uses and no more."""
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cairn.errors import CairnError
+from cairn.plan import Plan
+
+ROOT = Path(__file__).resolve().parents[2]
+CI = yaml.safe_load((ROOT / "config/ci.yaml").read_text())
+
+
+def changed(*path_and_value):
+    *path, value = path_and_value
+    config = copy.deepcopy(CI)
+    section = config
+    for key in path[:-1]:
+        section = section[key]
+    section[path[-1]] = value
+    return config
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [(("sedd", 3), "did you mean 'seed"), (("tasks", "age", "tets", "x"), "did you mean 'test'"),
+     (("tasks", "age", "test", "nowhere"), "no data set 'nowhere'"),
+     (("tasks", "age", "recipe", {"step": 3}), r"tasks.age.recipe.*did you mean 'steps'"),
+     (("runs", "config/none.tsv"), "no such table"), (("networks", {}), "network 'tiny' is not in the configuration"),
+     (("datasets", "mine", {"kind": "bids"}), "needs 'root'"),
+     (("cohort", "donor_groups", {"train": ["oasis"], "indomain": ["mni6"], "test": ["oasis"]}), "a head would leak")],
+)  # fmt: skip
+def test_mistakes_are_told_in_the_plan(edit, message):
+    with pytest.raises(CairnError, match=message):
+        Plan(changed(*edit), ROOT)
+
+
+def test_run_on_labels_that_no_task_has(tmp_path):
+    table = (ROOT / CI["runs"]).read_text().replace("finetune\ttrue", "indomain\ttrue", 1)
+    (tmp_path / "runs.tsv").write_text(table)
+    with pytest.raises(CairnError, match="trains on 'indomain' data"):
+        Plan(changed("runs", str(tmp_path / "runs.tsv")), ROOT)
+
+
+def jobs(config):
+    plan = Plan(config, ROOT)
+    return {
+        "pretrain": plan.pretrain_job("mae", "0"), "age": plan.finetune_job("mae", "age", "0"),
+        "infarct": plan.finetune_job("mae", "infarct", "0"), "predict": plan.predict_job("mae", "age", "0"),
+        "evaluate": plan.evaluate_job("mae", "age"), "preprocess": plan.preprocess_job(),
+        "cohort": plan.cohort_job("age_few"), "test": plan.cohort_job("age_test"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("edit", "moved"),
+    [(("tasks", "age", "recipe", {"learning_rate": 0.01}), {"age"}),
+     (("objectives", "mae", "mask_ratio", 0.7), {"pretrain"}),
+     (("evaluate", "nsd_tolerance_mm", 2.0), {"evaluate"}),
+     (("preprocess", "grid", "spacing_mm", 4.0), {"preprocess"}),
+     (("datasets", "age_test", "cohort", "subjects", 6), {"test"}),
+     (("note", "other"), set()), (("qc", {"dice_min": 0.8}), set())],
+)  # fmt: skip
+def test_an_edit_moves_the_jobs_that_use_it(edit, moved):
+    before, after = jobs(CI), jobs(changed(*edit))
+    assert {name for name in before if before[name] != after[name]} == moved
+
+
+def test_seeds_differ_between_repetitions_and_experiments():
+    one, two = Plan(CI, ROOT), Plan(changed("seed", 8), ROOT)
+    seeds = {json.loads(p.pretrain_job("mae", s))["seed"] for p in (one, two) for s in ("0", "1")}
+    assert len(seeds) == 4
+
+
+def test_test_labels_belong_to_no_training_job():
+    plan = Plan(CI, ROOT)
+    trains = {plan.train_data(run, task) for run in plan.runs for task in plan.experiment.tasks}
+    tests = {task.test for task in plan.experiment.tasks.values()}
+    assert not trains & tests
