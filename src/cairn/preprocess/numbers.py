@@ -8,6 +8,7 @@ import numpy as np
 
 from cairn.io.geometry import resample
 from cairn.preprocess.align import Rigid
+from cairn.preprocess.movement import movement
 from cairn.preprocess.native import Array, Mask, NativeScan, Volume
 from cairn.preprocess.resources import Template
 
@@ -106,14 +107,6 @@ def _blank_slices(volume: Volume, inside: Mask) -> int:
                 blank += bool(brain.max() - brain.min() <= 1e-6 * max(1.0, abs(float(brain.max()))))
         worst = max(worst, blank)
     return worst
-
-
-def movement(matrix: Array, centre: Array) -> tuple[float, float]:
-    """How far a 4x4 moves ``centre`` (mm), and its rotation angle in degrees."""
-    moved = matrix[:3, :3] @ centre + matrix[:3, 3]
-    u, _, vt = np.linalg.svd(matrix[:3, :3])
-    cosine = (np.trace(u @ vt) - 1) / 2
-    return float(np.linalg.norm(moved - centre)), float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
 
 
 def rigid_numbers(rigid: Rigid, centre: Array) -> dict[str, Any]:

@@ -181,7 +181,7 @@ function open(i) {
   dialog.replaceChildren(
     make("nav", {}, make("button", { type: "button", onclick: () => open(state.open - 1), "aria-label": "Previous" }, "←"),
       make("button", { type: "button", onclick: () => open(state.open + 1), "aria-label": "Next" }, "→"),
-      make("button", { type: "button", onclick: () => dialog.close() }, "Close")),
+      make("button", { type: "button", autofocus: "", onclick: () => dialog.close() }, "Close")),
     make("h2", { id: "detail-title" }, `${s.dataset} ${s.key}${s.site ? ", site " + s.site : ""}`),
     s.flags.length ? make("ul", {}, ...s.flags.map((f) => make("li", {}, make("span", { class: "badge" }, f.code + (f.sequence ? " " + f.sequence : "")), " " + f.text))) : make("p", { class: "note" }, "No flags."),
     picture(s), sequenceTable(s), make("dl", {}, ...facts.flatMap(([k, v]) => [make("dt", {}, k), make("dd", {}, v)])));

@@ -11,7 +11,7 @@ import numpy as np
 from cairn.config.qc import QcConfig
 from cairn.io.atomic import read_json
 from cairn.io.nifti import read_mask
-from cairn.preprocess.numbers import movement
+from cairn.preprocess.movement import movement
 from cairn.qc.gather import Session
 
 
