@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # lock.sh UV: resolve the .in files into hashed locks without torch, host names or paths.
 set -euo pipefail
-uv=$1
+uv=$(realpath "$1")
 cd "$(dirname "$0")"
 links=${PIP_FIND_LINKS:-$(python3 -m pip config get global.find-links 2>/dev/null || true)}
 [ -z "$links" ] || export UV_FIND_LINKS=$links
