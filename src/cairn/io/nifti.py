@@ -19,6 +19,7 @@ from cairn.io.atomic import atomic_path
 
 MAX_VOXELS = 1024**3 // 2  # 2 GiB as float32
 MIN_ZOOM_MM, MAX_ZOOM_MM = 0.05, 30.0
+UNREADABLE = (OSError, EOFError, ValueError, OverflowError, zlib.error)
 RECONVERT = "Convert the scan again from its DICOM source."
 
 
@@ -49,6 +50,7 @@ def open_header(path: Path) -> tuple[Any, tuple[int, int, int], npt.NDArray[np.f
     """
     import nibabel as nib
     from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError
 
     if not path.is_file():
         raise _fail(path, "missing", "no such file", "Check the path, or remove the scan from the data set.")
@@ -56,7 +58,7 @@ def open_header(path: Path) -> tuple[Any, tuple[int, int, int], npt.NDArray[np.f
         raise _fail(path, "truncated", "the file is empty", "Copy the file again from its source.")
     try:
         image: Any = nib.load(path)  # type: ignore[attr-defined]
-    except (ImageFileError, EOFError, OSError, ValueError, zlib.error, OverflowError) as error:
+    except (ImageFileError, HeaderDataError, *UNREADABLE) as error:
         raise _fail(path, "not-nifti", f"not a readable NIfTI file ({_first_line(error)})", RECONVERT) from None
     if not isinstance(image, nib.Nifti1Image | nib.Nifti1Pair):
         raise _fail(path, "not-nifti", f"a {type(image).__name__}, not NIfTI", "Convert it to .nii.gz.")
@@ -72,23 +74,48 @@ def open_header(path: Path) -> tuple[Any, tuple[int, int, int], npt.NDArray[np.f
         raise _fail(path, "too-thin", f"shape {'x'.join(map(str, shape))} is no volume", RECONVERT)
     if np.prod(np.array(shape, float)) > MAX_VOXELS:
         raise _fail(path, "too-large", f"shape {'x'.join(map(str, shape))} asks for too much memory", RECONVERT)
+    if np.issubdtype(image.get_data_dtype(), np.complexfloating) or image.get_data_dtype().fields:
+        raise _fail(path, "datatype", f"voxel type {image.get_data_dtype()} is no intensity", RECONVERT)
+    stored = _stored_header(image)
+    if np.isinf(stored["scl_slope"]):
+        raise _fail(path, "scaling", "the slope of the intensity scaling is infinite", RECONVERT)
+    return image, (shape[0], shape[1], shape[2]), _checked_affine(path, image, stored)
+
+
+def _stored_header(image: Any) -> Any:
+    """The header as it stands in the file: nibabel mends zero voxel sizes and drops infinite slopes as it loads."""
+    kind, files = type(image.header), image.file_map
+    with files.get("header", files["image"]).get_prepare_fileobj("rb") as file:
+        return kind(file.read(kind.template_dtype.itemsize), check=False)
+
+
+def _checked_affine(path: Path, image: Any, stored: Any) -> npt.NDArray[np.float64]:
     affine = np.asarray(image.affine, float)
     if not np.isfinite(affine).all():
         raise _fail(path, "affine", "the affine holds NaN or infinity", RECONVERT)
     zooms = np.linalg.norm(affine[:3, :3], axis=0)
-    header_zooms = np.asarray(image.header.get_zooms()[:3], float)
+    header_zooms = np.abs(np.asarray(stored["pixdim"][1:4], float))
     for values in (zooms, header_zooms):
         if not ((values >= MIN_ZOOM_MM) & (values <= MAX_ZOOM_MM)).all():
             sizes = " x ".join(f"{z:g}" for z in values)
             raise _fail(path, "voxel-size", f"voxel size {sizes} mm is impossible for a head scan", RECONVERT)
     if abs(np.linalg.det(affine[:3, :3] / zooms)) < 0.1:
         raise _fail(path, "affine", "the affine is degenerate (its axes are not independent)", RECONVERT)
-    slope, intercept = image.header.get_slope_inter()
-    if (slope is not None and not np.isfinite(slope)) or (intercept is not None and not np.isfinite(intercept)):
-        raise _fail(path, "scaling", "the intensity scaling is infinite or NaN", RECONVERT)
-    if np.issubdtype(image.get_data_dtype(), np.complexfloating) or image.get_data_dtype().fields:
-        raise _fail(path, "datatype", f"voxel type {image.get_data_dtype()} is no intensity", RECONVERT)
-    return image, (shape[0], shape[1], shape[2]), affine
+    return affine
+
+
+def _voxels(path: Path, image: Any, shape: tuple[int, int, int]) -> npt.NDArray[Any]:
+    data = np.asarray(image.dataobj).reshape(shape)
+    _check_checksum(path, int(image.dataobj.offset) + data.size * image.get_data_dtype().itemsize)
+    return data
+
+
+def _check_checksum(path: Path, size: int) -> None:
+    """Read a gzip file past its ``size`` bytes: only at its end is the checksum compared, and nibabel stops before."""
+    if path.suffix == ".gz":
+        with gzip.open(path) as file:
+            while file.tell() <= size and file.read(1 << 20):
+                pass
 
 
 def read_scan(path: Path) -> Scan:
@@ -100,8 +127,8 @@ def read_scan(path: Path) -> Scan:
     """
     image, shape, affine = open_header(path)
     try:
-        raw = np.asarray(image.dataobj).reshape(shape)
-    except (OSError, EOFError, ValueError, zlib.error, gzip.BadGzipFile) as error:
+        raw = _voxels(path, image, shape)
+    except UNREADABLE as error:
         raise _fail(
             path, "truncated", f"the voxel data cannot be read ({_first_line(error)})",
             "Copy the file again from its source.",
@@ -125,8 +152,8 @@ def read_mask(path: Path) -> npt.NDArray[np.bool_]:
     """
     image, shape, _ = open_header(path)
     try:
-        data = np.asarray(image.dataobj).reshape(shape)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
+        data = _voxels(path, image, shape)
+    except UNREADABLE as error:
         reason = f"the voxel data cannot be read ({_first_line(error)})"
         raise _fail(path, "truncated", reason, "Copy the file again from its source.") from None
     if not np.isfinite(data).all() or (data != np.round(data)).any() or data.min() < 0 or data.max() > 255:

@@ -78,7 +78,10 @@ def to_ras(data: Array, affine: Array) -> tuple[Array, Array]:
 def _header_flip(path: Path) -> bool:
     """Whether qform and sform, both set, put the patient's left on different sides."""
     image, _, _ = open_header(path)
-    qform, q_code = image.get_qform(coded=True)
+    try:
+        qform, q_code = image.get_qform(coded=True)
+    except ValueError:  # no rotation at all; the scan is placed by its sform
+        return False
     sform, s_code = image.get_sform(coded=True)
     if not (q_code and s_code) or qform is None or sform is None:
         return False
