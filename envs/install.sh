@@ -3,8 +3,9 @@
 # torch is not in the lock: its CPU and CUDA builds share a version but not their dependencies.
 set -euo pipefail
 venv=$1 lock=$2 torch_version=2.13.0
-stamp="$venv/.installed-$(cat "$lock" envs/uv.lock envs/install.sh pyproject.toml | sha256sum | cut -c1-16)"
-[ -e "$stamp" ] && exit 0
+stamp="$venv/.installed-$(basename "$lock")"
+wanted="${TORCH:-auto} $(cat "$lock" envs/uv.lock envs/install.sh pyproject.toml | sha256sum | cut -c1-16)"
+[ "$(cat "$stamp" 2>/dev/null || true)" = "$wanted" ] && exit 0
 python=${PYTHON:-python3.11}
 "$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || {
   echo "Cairn's environment is locked for Python 3.11, and '$python' is not one. Install it, or name it: make PYTHON=/path/to/python3.11" >&2
@@ -20,7 +21,7 @@ if [ "$kind" = auto ]; then
 fi
 # A folder of wheels that pip has been told of may hold the CPU build; uv has to be told of it too.
 links=${PIP_FIND_LINKS:-$("$venv/bin/python" -m pip config get global.find-links 2>/dev/null || true)}
-if ! "$venv/bin/python" -c "import importlib.metadata as m, sys; sys.exit(m.version('torch').split('+')[0] != '$torch_version')" 2>/dev/null; then
+if ! "$venv/bin/python" -c "import importlib.metadata as m, sys; v = m.version('torch'); sys.exit(v.split('+')[0] != '$torch_version' or ('$kind' == 'cuda' and v.endswith('+cpu')))" 2>/dev/null; then
   if [ "$kind" = cuda ]; then uv "torch==$torch_version"
   elif [ -n "$links" ]; then UV_FIND_LINKS=$links uv "torch==$torch_version"
   else uv --torch-backend cpu "torch==$torch_version"; fi
@@ -30,4 +31,4 @@ uv --no-deps --no-build-isolation -e .
 "$venv/bin/python" -m pip check --disable-pip-version-check >/dev/null || {
   "$venv/bin/python" -m pip check >&2; echo "The installed packages disagree: remove $venv and run make again." >&2; exit 1
 }
-touch "$stamp"
+echo "$wanted" >"$stamp"

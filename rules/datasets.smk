@@ -78,6 +78,7 @@ rule labels:
         runtime=10,
     params:
         config=lambda w: PLAN.labels_job(w.dataset),
+        files=lambda w: PLAN.label_fingerprint(w.dataset),
         code=code_of("labels"),
     message:
         "labels {wildcards.dataset}"

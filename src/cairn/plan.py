@@ -5,6 +5,7 @@ A job's configuration holds only what the job uses, so that an edit reruns what 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from cairn.config.base import parse
 from cairn.config.experiment import DatasetConfig, ExperimentConfig
 from cairn.config.learn import FinetuneConfig
 from cairn.config.runs import Run, read_runs
+from cairn.datasets.layouts import SUFFIXES
 from cairn.datasets.listing import Listing
 from cairn.errors import CairnError
 from cairn.io.sharding import shard_name, shard_of
@@ -47,6 +49,7 @@ class Plan:
             self._check_run(run, table)
         for task in self.experiment.tasks:
             parse(FinetuneConfig, self._recipe(task), f"tasks.{task}.recipe")
+        self._check_splits()
 
     def _check_run(self, run: Run, table: Path) -> None:
         wanted: dict[str, Mapping[str, Any]] = (
@@ -66,6 +69,18 @@ class Plan:
                     f"{table}: run '{run.run}' trains on '{run.train_on}' data, which task '{name}' does not name.",
                     f"Set tasks.{name}.{run.train_on}, or change the run.", "runs",
                 )  # fmt: skip
+
+    def _check_splits(self) -> None:
+        """A set of the cohort has the donors of its split: used otherwise, a head would be in training and test."""
+        for name, roles in self.roles.items():
+            spec = self.datasets[name].cohort
+            for role in roles if spec else ():
+                allowed = ("pretrain", "finetune") if role == "pretrain" else (role,)
+                if spec and spec.split not in allowed:
+                    raise CairnError(
+                        f"Data set '{name}' is used for '{role}', but its donors are those of split '{spec.split}'.",
+                        f"Set datasets.{name}.cohort.split to '{role}', or use another data set.", "leak",
+                    )  # fmt: skip
 
     # --- data sets -------------------------------------------------------------------------------------------------
     @property
@@ -204,7 +219,10 @@ class Plan:
 
     def cohort_job(self, dataset: str) -> str:
         """What the generator needs to know of a data set."""
-        return _json({"cohort": self.experiment.cohort, "set": self.datasets[dataset].cohort})
+        spec, cohort = self.datasets[dataset].cohort, self.experiment.cohort
+        assert spec is not None
+        sites = {name: site for name, site in cohort.sites.items() if name in spec.sites}
+        return _json({"cohort": cohort.model_copy(update={"sites": sites}), "set": spec})
 
     def index_job(self, dataset: str, shard: str) -> str:
         """What indexing one shard of a real data set needs."""
@@ -231,6 +249,17 @@ class Plan:
         """What the quality page needs."""
         return _json({"experiment": self.experiment.name, "qc": self.experiment.qc})
 
+    def label_fingerprint(self, dataset: str) -> str:
+        """Hash over the label files of a real data set, masks too; a file's size and time stand for a mask."""
+        spec = self.datasets[dataset]
+        if spec.kind == "cohort":
+            return ""
+        source = self.root / spec.labels
+        folder = source if source.is_dir() else source.parent
+        names = sorted(p for p in folder.rglob("*") if p.name.startswith(("label", "seg")) or p.name.endswith(SUFFIXES))
+        rows = [(p.relative_to(folder).as_posix(), p.stat().st_size, p.stat().st_mtime_ns) for p in names]
+        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
+
     def pretrain_job(self, run: str, seed: str) -> str:
         """What pretraining one encoder needs."""
         row, e = self.runs[run], self.experiment
@@ -243,7 +272,7 @@ class Plan:
         """What fine-tuning one model needs."""
         row, e = self.runs[run], self.experiment
         return _json({
-            "run": run, "seed": _seed(e.seed, seed), "method": row.method, "task": self._task(task),
+            "run": run, "seed": _seed(e.seed, seed), "method": row.method, "task": self._task(task, "title"),
             "network": e.networks[row.network] if row.network else None, "finetune": self._recipe(task),
             "device": e.device,
         })  # fmt: skip
@@ -252,7 +281,7 @@ class Plan:
         """What predicting with one model needs."""
         row, e = self.runs[run], self.experiment
         return _json({
-            "run": run, "seed": _seed(e.seed, seed), "method": row.method, "task": self._task(task),
+            "run": run, "seed": _seed(e.seed, seed), "method": row.method, "task": self._task(task, "title"),
             "network": e.networks[row.network] if row.network else None, "device": e.device,
         })  # fmt: skip
 
@@ -281,9 +310,9 @@ class Plan:
             "note": e.note,
         })  # fmt: skip
 
-    def _task(self, name: str) -> dict[str, Any]:
+    def _task(self, name: str, *without: str) -> dict[str, Any]:
         """A task without its recipe and data sets: what a model is for."""
-        task = self.experiment.tasks[name].model_dump(mode="json", exclude={*ROLES, "recipe"})
+        task = self.experiment.tasks[name].model_dump(mode="json", exclude={*ROLES, "recipe", *without})
         return {"name": name, **task}
 
     def _recipe(self, task: str) -> dict[str, Any]:

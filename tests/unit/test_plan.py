@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from snakemake.utils import update_config
 
 from cairn.errors import CairnError
 from cairn.plan import Plan
@@ -38,6 +39,24 @@ def test_mistakes_are_told_in_the_plan(edit, message):
         Plan(changed(*edit), ROOT)
 
 
+def test_a_set_used_against_its_split_is_refused():
+    with pytest.raises(CairnError, match=r"'age_few' is used for 'test', but its donors are those of split 'finetune'"):
+        Plan(changed("tasks", "age", "test", "age_few"), ROOT)
+
+
+def test_the_large_configuration_has_its_own_budget_everywhere():
+    plan = Plan(merged("demo", "demo_large"), ROOT)
+    steps = {json.loads(plan.finetune_job("mae", task, "0"))["finetune"]["steps"] for task in plan.experiment.tasks}
+    assert steps == {2000}
+
+
+def merged(*names):
+    config = {}
+    for name in names:
+        update_config(config, yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()))
+    return config
+
+
 def test_run_on_labels_that_no_task_has(tmp_path):
     table = (ROOT / CI["runs"]).read_text().replace("finetune\ttrue", "indomain\ttrue", 1)
     (tmp_path / "runs.tsv").write_text(table)
@@ -62,7 +81,7 @@ def jobs(config):
      (("evaluate", "nsd_tolerance_mm", 2.0), {"evaluate"}),
      (("preprocess", "grid", "spacing_mm", 4.0), {"preprocess"}),
      (("datasets", "age_test", "cohort", "subjects", 6), {"test"}),
-     (("note", "other"), set()), (("qc", {"dice_min": 0.8}), set())],
+     (("note", "other"), set()), (("tasks", "age", "title", "Years"), {"evaluate"}), (("qc", {"dice_min": 0.8}), set())],
 )  # fmt: skip
 def test_an_edit_moves_the_jobs_that_use_it(edit, moved):
     before, after = jobs(CI), jobs(changed(*edit))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cairn.cohort.fetch import fetch
 from cairn.config import parse
-from cairn.config.cohort import Package
+from cairn.config.packages import Package
 from cairn.provenance import Job, script
 
 

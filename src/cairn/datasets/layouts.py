@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -49,7 +49,7 @@ def list_scans(root: Path, kind: str) -> list[ScanFile]:
     if not root.is_dir():
         raise CairnError(f"{root}: no such folder.", "Mend 'root' of the data set in the configuration.", "missing")
     walk = {"bids": _bids, "fomo60k": _fomo60k}[kind]
-    scans = sorted(walk(root))
+    scans = _plain_names(sorted(walk(root)))
     if not scans:
         pattern = "sub-*/[ses-*/]anat/*.nii.gz" if kind == "bids" else "sub_*/ses_*/*.nii.gz"
         raise CairnError(
@@ -57,6 +57,20 @@ def list_scans(root: Path, kind: str) -> list[ScanFile]:
         )
     _refuse_twins(root, scans)
     return scans
+
+
+def _plain_names(scans: list[ScanFile]) -> list[ScanFile]:
+    """Give a session's first scan of a sequence the sequence's plain name: a lone ``acq-mprage_T1w`` is its T1w."""
+    names = {(s.subject, s.session, s.sequence) for s in scans}
+    found = []
+    for scan in scans:
+        plain = scan.sequence.split("_")[0]
+        key = (scan.subject, scan.session, plain)
+        if key not in names:
+            names.add(key)
+            scan = replace(scan, sequence=plain)
+        found.append(scan)
+    return sorted(found)
 
 
 def _refuse_twins(root: Path, scans: list[ScanFile]) -> None:

@@ -13,6 +13,7 @@ import json
 from pathlib import Path
 
 from cairn.datasets.layouts import ScanFile, list_scans
+from cairn.datasets.people import participants
 from cairn.io.atomic import read_json, sha256, write_json
 from cairn.io.sharding import shard_name, shard_of
 from cairn.io.tables import read_table
@@ -31,6 +32,7 @@ class Listing:
 
     def __init__(self, root: Path, kind: str, shards: int, memory: Path, index: Path) -> None:
         self.root = root
+        self._people = participants(root)
         self.by_shard: dict[str, list[ScanFile]] = {}
         for scan in list_scans(root, kind):
             name = shard_name(shard_of(scan.subject, scan.session, shards))
@@ -43,9 +45,10 @@ class Listing:
         return sorted(self.by_shard)
 
     def fingerprint(self, shard: str) -> str:
-        """Hash over the shard's scans: names, sizes, tokens."""
+        """Hash over the shard's scans (names, sizes, tokens) and what is said of their people."""
         rows = [(s.path, s.subject, s.session, s.sequence, self._tokens[s.path]) for s in self.by_shard[shard]]
-        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
+        people = sorted({s.subject for s in self.by_shard[shard]} & set(self._people))
+        return hashlib.sha256(json.dumps([rows, [self._people[p] for p in people]]).encode()).hexdigest()[:16]
 
     def _remember(self, memory: Path, index: Path) -> dict[str, str]:
         known: dict[str, list[str]] = read_json(memory) if memory.is_file() else {}

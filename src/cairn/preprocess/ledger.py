@@ -61,6 +61,8 @@ class Ledger:
                 raise
             reason = error.reason if str(path) in error.reason else f"{path}: {error.reason}"
             self.rejected.append(Rejection(sequence, path, error.code, reason, error.remedy))
+        except (MemoryError, OSError):
+            raise  # the machine's fault, not the scan's: a rerun may succeed
         except Exception as error:
             frame = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{Path(frame.filename).name}:{frame.lineno}"

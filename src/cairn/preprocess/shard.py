@@ -31,6 +31,8 @@ from cairn.preprocess.session import SessionResult, preprocess_session
 
 Row = Mapping[str, str]
 
+REASONS_SHOWN = 20
+
 
 @dataclass(frozen=True)
 class ShardPaths:
@@ -69,8 +71,8 @@ def preprocess_shard(
         Facts for the card: counts, and seconds by step.
 
     Raises:
-        CairnError: code ``shard-bad`` when more than ``config.max_bad_share`` of the scans are quarantined (their
-            table is written first); ``resource`` when an archive is missing.
+        CairnError: code ``shard-bad`` when more than ``config.max_bad_share`` of the scans are quarantined (naming
+            them, for a failed job's outputs are deleted); ``resource`` when an archive is missing.
     """
     rows = read_table(index, INDEX_COLUMNS)
     made = _Made()
@@ -82,11 +84,11 @@ def preprocess_shard(
     made.quarantine.sort(key=lambda r: (r["subject"], r["session"], r["sequence"], r["path"]))
     write_table(paths.quarantine, made.quarantine, QUARANTINE_COLUMNS)
     if len(made.quarantine) > config.max_bad_share * len(rows):
-        first = made.quarantine[0]
+        why = "; ".join(row["reason"] for row in made.quarantine[:REASONS_SHOWN])
         raise CairnError(
             f"{index}: {len(made.quarantine)} of {len(rows)} scans are unusable, more than {config.max_bad_share:.0%}; "
-            f"the first: {first['reason']} All of them: {paths.quarantine}.",
-            "Mend the scans, or raise preprocess.max_bad_share.", "shard-bad",
+            f"the first {min(len(made.quarantine), REASONS_SHOWN)}: {why}",
+            "Mend or remove these scans, or raise preprocess.max_bad_share.", "shard-bad",
         )  # fmt: skip
     write_shard(paths.shard, made.sessions)
     write_table(paths.index, _index_rows(paths.shard, made.sessions), SHARD_COLUMNS)

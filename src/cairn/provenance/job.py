@@ -43,7 +43,7 @@ class Job:
             "inputs": {p.as_posix(): sha256(p) for p in inputs},
             "outputs": {p.as_posix(): sha256(p) for p in outputs},
             "versions": {"python": platform.python_version(), **_versions()},
-            "hardware": {"machine": platform.machine(), "processor": _processor(), "cores": os.cpu_count()},
+            "hardware": {"machine": platform.machine(), "processor": _processor(), "cores": os.cpu_count(), **_gpu()},
             "wall_s": round(time.time() - self.started, 2),
             "cpu_s": round(usage.ru_utime + usage.ru_stime, 2),
             "peak_memory_mb": round(usage.ru_maxrss / 1024, 1),
@@ -59,6 +59,14 @@ def _versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def _gpu() -> dict[str, str]:
+    """The GPU's name, where this process has used one; torch is not imported for it."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return {}
+    return {"gpu": torch.cuda.get_device_name(0)}
 
 
 def _processor() -> str:

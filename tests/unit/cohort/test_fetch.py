@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import cairn.cohort.fetch as module
-from cairn.config.cohort import CohortConfig, Package
+from cairn.config.cohort import CohortConfig
+from cairn.config.packages import Package
 from cairn.errors import CairnError
 
 CONTENT = b"an archive"

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cairn.datasets.index import index_shard, participants, write_manifest
+from cairn.datasets.index import index_shard, write_manifest
+from cairn.datasets.people import participants
 from cairn.errors import CairnError
 from cairn.io.atomic import sha256
 from cairn.io.nifti import write_scan

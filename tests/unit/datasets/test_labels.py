@@ -52,6 +52,7 @@ def test_both_spellings_of_fomo_labels(tmp_path, where):
     fomo_labels(tmp_path / "labels", "regression", "FLAIR", tmp_path / "out.tsv")
     assert read_table(tmp_path / "out.tsv")[0] == {
         "subject": "1", "session": "1", "value": "63", "mask": "n/a", "mask_sequence": "n/a",
+        "mask_sha256": "n/a",
     }  # fmt: skip
 
 

@@ -50,6 +50,16 @@ def test_fomo_tree(tmp_path):
     assert found == [("7", "1", "T1w"), ("7", "1", "T1w_2"), ("7", "2", "FLAIR")]
 
 
+def test_a_lone_variant_is_the_sessions_scan_and_a_second_keeps_its_name(tmp_path):
+    touch(
+        tmp_path, "sub-01/anat/sub-01_acq-mprage_T1w.nii.gz", "sub-02/anat/sub-02_acq-a_T1w.nii.gz",
+        "sub-02/anat/sub-02_acq-b_T1w.nii.gz", "sub-03/anat/sub-03_run-02_T1w.nii.gz",
+    )  # fmt: skip
+    found = [(s.subject, s.sequence, s.path[-18:]) for s in list_scans(tmp_path, "bids")]
+    assert [f[:2] for f in found] == [("01", "T1w"), ("02", "T1w"), ("02", "T1w_b"), ("03", "T1w")]
+    assert "acq-a" in found[1][2]
+
+
 def test_two_files_for_one_scan_are_refused_by_name(tmp_path):
     touch(tmp_path, "sub-01/anat/sub-01_T1w.nii.gz", "sub-01/anat/sub-01_T1w.nii")
     with pytest.raises(CairnError, match=r"sub-01_T1w\.nii.*both claim to be T1w of subject 01"):

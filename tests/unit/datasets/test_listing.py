@@ -49,6 +49,12 @@ def test_a_touch_moves_nothing(tree):
     assert plan(tree) == first
 
 
+def test_what_is_said_of_a_person_moves_their_shard_alone(tree):
+    first = plan(tree)
+    (tree / "data/participants.tsv").write_text("participant_id\tage\nsub-3\t40\n")
+    assert len(moved(first, plan(tree))) == 1
+
+
 def test_changed_content_moves_its_shard_alone(tree):
     first = plan(tree)
     index_all(tree)

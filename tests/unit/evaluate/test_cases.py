@@ -54,10 +54,14 @@ def test_the_reason_that_predict_gives_is_kept(tmp_path):
     assert (case.status, case.prediction) == ("quarantined: truncated", 1.0)
 
 
-def test_a_session_without_label_and_a_session_twice_are_errors(tmp_path):
+def test_a_session_without_label_is_not_scored(tmp_path):
     truth = world.labels(tmp_path, "classification", 2, np.random.default_rng(0))
-    with pytest.raises(CairnError, match=r"0009.*not in the test set"):
-        score_cases(truth, table(tmp_path / "a", {"0009": 0.2}), "classification", CONFIG)
+    cases = score_cases(truth, table(tmp_path / "a", {"0000": 0.1, "0001": 0.8, "0009": 0.2}), "classification", CONFIG)
+    assert [(c.subject, c.status) for c in cases] == [("0000", "ok"), ("0001", "ok")]
+
+
+def test_a_session_predicted_twice_is_an_error(tmp_path):
+    truth = world.labels(tmp_path, "classification", 2, np.random.default_rng(0))
     row = {"subject": "0001", "session": "1", "value": 0.5, "status": "ok"}
     with pytest.raises(CairnError, match="twice"):
         score_cases(truth, world.write_predictions(tmp_path / "b", [row, row]), "classification", CONFIG)
