@@ -1,0 +1,8 @@
+"""Makes ``made_sessions`` (quality numbers without a fault) importable."""
+
+import sys
+from pathlib import Path
+
+FOLDER = str(Path(__file__).resolve().parent)
+if FOLDER not in sys.path:
+    sys.path.insert(0, FOLDER)
