@@ -53,7 +53,7 @@ class RegistrationConfig(Section):
     template_spacing_mm: float = Field(default=4.0, gt=0, le=10)
     """Spacing at which the affine to the template is estimated."""
 
-    samples: int = Field(default=10_000, ge=1000)
+    samples: int = Field(default=15_000, ge=1000)
     """Voxels that the metric looks at, between sequences."""
 
     margin_mm: float = Field(default=10.0, ge=0)

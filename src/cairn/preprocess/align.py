@@ -21,8 +21,10 @@ NEAR = Schedule((60, 10), (2, 1), (0, 0))
 FAR = Schedule((200, 100, 50, 10), (6, 4, 2, 1), (3, 2, 1, 0))
 # From 10 mm and 10 degrees away one run in seven stops short; from 5 and 5 none does.
 FAR_MM, FAR_DEGREES, RESTARTS = 5.0, 3.0, 3
-# Brains come tilted by up to 25 degrees, and gradient descent turns slowly: many iterations, coarse and dense.
-TEMPLATE = Schedule((100,), (3,), (1,))
+# Brains come tilted by up to 25 degrees, and gradient descent turns slowly: first turn, then stretch; coarse, but with
+# every voxel. Turned by 15 degrees beforehand, brains come out within 1.1 degrees on average and 3.2 at most; twelve
+# parameters at once miss by up to 16, and a share of the voxels by 20.
+TEMPLATE = Schedule((60,), (3,), (1,))
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,8 @@ def affine_to_template(scan: NativeScan, mask: Mask, template: Template, config:
     inside = np.argwhere(mask)
     start = np.eye(4)
     start[:3, 3] = scan.affine[:3, :3] @ ((inside.min(0) + inside.max(0)) / 2) + scan.affine[:3, 3] - template.centre
-    return register(fixed, moving, "Affine", start, TEMPLATE, config.seed)
+    turned = register(fixed, moving, "Rigid", start, TEMPLATE, config.seed)
+    return register(fixed, moving, "Affine", turned, TEMPLATE, config.seed)
 
 
 def rigid_part(affine: Array, centre: Array) -> Array:

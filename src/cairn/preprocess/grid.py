@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from cairn.config.preprocess import GridConfig
@@ -27,7 +29,7 @@ def box_of(mask: Mask, pad: int) -> tuple[slice, ...]:
 
 
 def to_grid(
-    data: Volume, affine: Array, grid_affine: Array, grid_to_native: Array, box: tuple[slice, ...], order: int
+    data: Volume, affine: Array, grid_affine: Array, grid_to_native: Array, box: tuple[slice, ...], order: Literal[1, 3]
 ) -> tuple[Volume, Mask]:
     """Sample a scan on a box of the grid: Gaussian prefilter along axes finer than the grid, then one interpolation.
 

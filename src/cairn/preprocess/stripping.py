@@ -65,7 +65,7 @@ def _from_template(scan: NativeScan, config: PreprocessConfig, resources: Resour
     if config.strip.template_transform == "syn":
         carried = carry_mask_syn(target, source, block_mean(head.mask, head.affine, fine)[0] >= 0.5, registration.seed)
         rough = resample(carried, np.linalg.inv(target[1]) @ scan.affine, scan.data.shape) >= 0.5
-        return refine(scan.data, rough, scan.zooms, 3.0)
+        return refine(scan.data, rough, scan.zooms, in_mm=3.0)
     coarse = registration.template_spacing_mm
     start = np.eye(4)
     where = np.argwhere(target[0] > target[0].mean())
