@@ -20,6 +20,7 @@ HEADS = {
     "mni": ("nimare.whl", "nimare/resources/templates/tpl-MNI152NLin6Asym_res-01_T1w.nii.gz"),
 }
 R = Path("results/ci")
+PLAIN = str(R / "preprocess/plain/0000.index.tsv")
 
 
 def place(folder: Path, packages: Path) -> None:
@@ -35,6 +36,9 @@ def place(folder: Path, packages: Path) -> None:
     (folder / "sub-cut/anat/sub-cut_T1w.nii.gz").write_bytes(whole[: len(whole) // 2])
     write_scan(folder / "sub-flat/anat/sub-flat_T1w.nii.gz", np.ones((40, 40, 40), np.int16), np.eye(4) * [4, 4, 4, 1])
     write_scan(folder / "sub-series/anat/sub-series_T1w.nii.gz", np.ones((40, 40, 40, 5), np.int16), np.eye(4))
+    plain = folder.parent / "plain/sub_9/ses_1/t1.nii.gz"
+    plain.parent.mkdir(parents=True)
+    plain.write_bytes(whole)
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +46,16 @@ def applied(finished, packages):
     folder = finished.root / "data" / "my scans"
     place(folder, packages)
     more = {
-        "datasets": {"mine": {"kind": "bids", "root": "data/my scans", "predict": ["age"]}},
+        "datasets": {
+            "mine": {"kind": "bids", "root": "data/my scans", "predict": ["age"]},
+            "plain": {"kind": "fomo60k", "root": "data/plain"},
+        },
         "preprocess": {"max_bad_share": 0.8},
     }
     (finished.root / "my_scans.yaml").write_text(yaml.safe_dump(more))
     files = ("--configfile", "config/ci.yaml", "my_scans.yaml")
     # The share of bad scans is a setting of all shards; the others' results do not depend on it here.
-    finished.snakemake("apply", *files, "--rerun-triggers", "mtime", "input", "--nolock")
+    finished.snakemake("apply", PLAIN, *files, "--rerun-triggers", "mtime", "input", "--nolock")
     yield finished
     shutil.rmtree(finished.root / R / "raw/mine")
 
@@ -60,6 +67,13 @@ def test_good_heads_are_preprocessed_and_bad_files_named(applied):
     quarantined = {row["subject"]: row for row in read_table(shard.with_suffix(".quarantine.tsv"))}
     assert {s: r["code"] for s, r in quarantined.items()} == {"cut": "truncated", "flat": "blank", "series": "not-3d"}
     assert all(row["remedy"] != "n/a" and row["path"] in row["reason"] for row in quarantined.values())
+
+
+def test_the_plain_fomo_tree_goes_through_the_same_door(applied):
+    (row,) = read_table(applied.root / PLAIN)
+    assert (row["subject"], row["session"], row["sequences"]) == ("9", "1", "T1w")
+    mine = {r["subject"]: r for r in read_table(applied.root / R / "preprocess/mine/0000.index.tsv")}
+    assert row["shape"] == mine["robex"]["shape"]
 
 
 def test_good_heads_are_predicted(applied):

@@ -117,7 +117,7 @@ class PreprocessConfig(Section):
     normalise: NormaliseConfig = NormaliseConfig()
     """Intensities."""
 
-    figure_rim_mm: float = Field(default=0.0, ge=0, le=30)
+    figure_rim_mm: float = Field(default=0.0, ge=0, le=5)
     """QC figures show the brain and this much around it. 0 shows no face; a rim shows what the mask misses."""
 
     max_bad_share: float = Field(default=0.5, ge=0, le=1)
