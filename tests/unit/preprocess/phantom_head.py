@@ -8,7 +8,9 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from cairn.io.nifti import write_scan
+from cairn.preprocess.resources import Resources
 
+RESOURCES = Resources(Path("no-archives-here"))  # shared, for reading the brain template takes a third of a second
 RADII = np.array([66.0, 82.0, 60.0])
 CENTRE = np.array([4.0, -9.0, 6.0])
 #            air  csf  grey  white scalp

@@ -6,7 +6,7 @@ import shutil
 import nibabel as nib
 import numpy as np
 import pytest
-from phantom_head import pose, write_head
+from phantom_head import RESOURCES, pose, write_head
 
 from cairn.config.preprocess import PreprocessConfig
 from cairn.errors import CairnError
@@ -14,7 +14,6 @@ from cairn.io.atomic import read_json, sha256
 from cairn.io.nifti import write_scan
 from cairn.io.shard import Shard
 from cairn.io.tables import INDEX_COLUMNS, QUARANTINE_COLUMNS, SHARD_COLUMNS, read_table, write_table
-from cairn.preprocess.resources import Resources
 from cairn.preprocess.shard import ShardPaths, preprocess_shard
 
 CONFIG = PreprocessConfig.model_validate({
@@ -104,7 +103,7 @@ def raw(tmp_path_factory):
 def run(raw, out, config=CONFIG):
     names = ("a.safetensors", "a.index.tsv", "a.quarantine.tsv", "a.qc.json", "a.qc")
     paths = ShardPaths(*(out / n for n in names))
-    return paths, preprocess_shard(raw / "index.tsv", raw, config, Resources(raw), paths)
+    return paths, preprocess_shard(raw / "index.tsv", raw, config, RESOURCES, paths)
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +179,6 @@ def test_an_empty_shard_is_valid(raw, tmp_path):
     write_table(tmp_path / "index.tsv", [], INDEX_COLUMNS)
     names = ("a.safetensors", "a.index.tsv", "a.quarantine.tsv", "a.qc.json", "a.qc")
     paths = ShardPaths(*(tmp_path / n for n in names))
-    facts = preprocess_shard(tmp_path / "index.tsv", raw, CONFIG, Resources(raw), paths)
+    facts = preprocess_shard(tmp_path / "index.tsv", raw, CONFIG, RESOURCES, paths)
     assert facts["sessions"] == 0
     assert Shard(paths.shard).sessions == []
