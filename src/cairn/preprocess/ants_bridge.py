@@ -92,11 +92,24 @@ def register(
     with tempfile.TemporaryDirectory() as folder:
         result = ants.registration(
             image, other, type_of_transform=kind, initial_transform="Identity", outprefix=str(Path(folder) / "t"),
-            aff_random_sampling_rate=min(1.0, schedule.samples / fixed[0].size), aff_iterations=schedule.iterations,
+            aff_random_sampling_rate=sampling_rate(fixed[0].shape, schedule.samples), aff_iterations=schedule.iterations,
             aff_shrink_factors=schedule.shrink, aff_smoothing_sigmas=schedule.smooth,
         )  # fmt: skip
         found = _matrix(ants.read_transform(result["fwdtransforms"][0]))
     return np.asarray(start @ found)
+
+
+def sampling_rate(shape: tuple[int, ...], samples: int) -> float:
+    """Share of voxels to sample so that about ``samples`` are seen, spread evenly.
+
+    ITK takes every n-th voxel in memory order. Where n shares a factor with a side, whole columns are never seen, which
+    cost one pair of the embedded cohort a degree; so n is a prime that divides no side, nor a side of the shrunk level.
+    """
+    most = int(np.prod(shape)) // max(1, samples)
+    for n in range(most, 1, -1):
+        if all(n % k for k in range(2, int(n**0.5) + 1)) and all(side % n and (side // 2) % n for side in shape):
+            return 1 / (n - 0.5)  # ITK rounds the inverse up
+    return 1.0
 
 
 def _matrix(transform: Any) -> Array:
