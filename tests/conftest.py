@@ -15,14 +15,6 @@ REPO = Path(__file__).resolve().parents[1]
 PACKAGES = "results/resources/packages"
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist, which reads the groups in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of the finished experiment stay in one process, for there is one experiment; the rest spread out."""
-    for item in items:
-        if "finished" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("finished"))
-
-
 @dataclass(frozen=True)
 class Checkout:
     """A copy of the working tree in a folder of its own."""

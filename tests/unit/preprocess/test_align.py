@@ -14,7 +14,7 @@ from cairn.preprocess.align import (
     rigid_part,
     rigid_to_reference,
 )
-from cairn.preprocess.ants_bridge import to_ants
+from cairn.preprocess.ants_bridge import sampling_rate, to_ants
 from cairn.preprocess.movement import movement
 from cairn.preprocess.native import NativeScan
 from cairn.preprocess.resources import Template
@@ -96,3 +96,18 @@ def test_sheared_voxels_are_straightened_for_itk():
     where = np.argwhere(image.numpy() > 0.5).mean(0)
     lps = np.array(image.origin) + image.direction @ (where * image.spacing)
     np.testing.assert_allclose(lps * [-1, -1, 1], world.reshape(-1, 3).mean(0), atol=0.5)
+
+
+@pytest.mark.parametrize("shape", [(78, 97, 77), (80, 101, 81), (74, 86, 62)])
+def test_sampled_voxels_leave_no_column_unseen(shape):
+    """Every n-th voxel in memory order, n sharing no factor with a side: every plane across every axis is looked at."""
+    step = int(np.ceil(1 / sampling_rate(shape, 10_000) - 1e-9))
+    picked = np.unravel_index(np.arange(0, np.prod(shape), step), shape, order="F")
+    for axis, length in enumerate(shape):
+        seen = np.bincount(picked[axis], minlength=length)
+        assert seen.min() > 0.7 * seen.mean()
+    assert 10_000 <= len(picked[0]) < 16_000
+
+
+def test_small_images_are_sampled_whole():
+    assert sampling_rate((10, 10, 10), 10_000) == 1.0
