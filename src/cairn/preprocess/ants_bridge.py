@@ -93,7 +93,8 @@ def register(
         result = ants.registration(
             image, other, type_of_transform=kind, initial_transform="Identity", outprefix=str(Path(folder) / "t"),
             aff_random_sampling_rate=sampling_rate(fixed[0].shape, schedule.samples),
-            aff_iterations=schedule.iterations, aff_shrink_factors=schedule.shrink, aff_smoothing_sigmas=schedule.smooth,
+            aff_iterations=schedule.iterations, aff_shrink_factors=schedule.shrink,
+            aff_smoothing_sigmas=schedule.smooth,
         )  # fmt: skip
         found = _matrix(ants.read_transform(result["fwdtransforms"][0]))
     return np.asarray(start @ found)
