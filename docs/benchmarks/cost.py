@@ -1,4 +1,7 @@
-"""Print what an experiment cost, by stage, from Snakemake's benchmark files: ``python docs/benchmarks/cost.py results/demo``."""
+"""Print an experiment's cost by stage, from Snakemake's benchmark files.
+
+python docs/benchmarks/cost.py results/demo
+"""
 
 import json
 import sys
@@ -8,7 +11,9 @@ from pathlib import Path
 folder = Path(sys.argv[1]) / "benchmarks"
 stages: dict[str, list[dict[str, float]]] = defaultdict(list)
 for file in sorted(folder.rglob("*.jsonl")):
-    stages[file.relative_to(folder).parts[0].removesuffix(".jsonl")].append(json.loads(file.read_text().splitlines()[0]))
+    stages[file.relative_to(folder).parts[0].removesuffix(".jsonl")].append(
+        json.loads(file.read_text().splitlines()[0])
+    )
 print("| stage | jobs | seconds a job (median) | seconds in all | peak memory MB |\n|---|---|---|---|---|")
 for stage, jobs in sorted(stages.items(), key=lambda item: -sum(j["s"] for j in item[1])):
     seconds = sorted(j["s"] for j in jobs)

@@ -81,7 +81,8 @@ def jobs(config):
      (("evaluate", "nsd_tolerance_mm", 2.0), {"evaluate"}),
      (("preprocess", "grid", "spacing_mm", 4.0), {"preprocess"}),
      (("datasets", "age_test", "cohort", "subjects", 6), {"test"}),
-     (("note", "other"), set()), (("tasks", "age", "title", "Years"), {"evaluate"}), (("qc", {"dice_min": 0.8}), set())],
+     (("note", "other"), set()), (("tasks", "age", "title", "Years"), {"evaluate"}),
+     (("qc", {"dice_min": 0.8}), set())],
 )  # fmt: skip
 def test_an_edit_moves_the_jobs_that_use_it(edit, moved):
     before, after = jobs(CI), jobs(changed(*edit))
