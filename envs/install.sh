@@ -2,9 +2,10 @@
 # install.sh VENV LOCK: put the hashed lock into VENV, torch first. Does nothing when VENV already holds this lock.
 # torch is not in the lock: its CPU and CUDA builds share a version but not their dependencies.
 set -euo pipefail
-venv=$1 lock=$2 torch_version=2.13.0
+venv=$1 lock=$2
+torch_version=$(sed -n 's/^torch==//p' envs/requirements.in)
 stamp="$venv/.installed-$(basename "$lock")"
-wanted="${TORCH:-auto} $(cat "$lock" envs/uv.lock envs/install.sh pyproject.toml | sha256sum | cut -c1-16)"
+wanted="${TORCH:-auto} $(cat "$lock" envs/requirements.in envs/uv.lock envs/install.sh pyproject.toml | sha256sum | cut -c1-16)"
 [ "$(cat "$stamp" 2>/dev/null || true)" = "$wanted" ] && exit 0
 python=${PYTHON:-python3.11}
 "$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || {
