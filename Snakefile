@@ -61,14 +61,14 @@ rule pretrain:
 rule finetune:
     """Every fine-tuned model."""
     input:
-        expand(MODEL, run=PLAN.runs, task=PLAN.experiment.tasks, seed=PLAN.seeds),
+        expand(MODEL, run=PLAN.runs, task=PLAN.tasks, seed=PLAN.seeds),
     localrule: True
 
 
 rule evaluate:
     """Scores of every run on every task."""
     input:
-        expand(SCORES, run=PLAN.runs, task=PLAN.experiment.tasks),
+        expand(SCORES, run=PLAN.runs, task=PLAN.tasks),
     localrule: True
 
 

@@ -6,10 +6,10 @@ cd "$(dirname "$0")"
 links=${PIP_FIND_LINKS:-$(python3 -m pip config get global.find-links 2>/dev/null || true)}
 [ -z "$links" ] || export UV_FIND_LINKS=$links
 compile() {
-  "$uv" pip compile -q --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+  "$uv" pip compile -q --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url \
     --no-emit-find-links --no-emit-package torch "$@"
 }
-# The tests' tools first, for both locks must agree. "# via" says who needs what: provenance reads it.
-compile --no-annotate test.in -o test-py311.lock
-compile --annotation-style=line -c test-py311.lock requirements.in -o requirements-py311.lock
-compile --no-annotate uv.in -o uv.lock
+# The tests' tools first, for both locks must agree.
+compile test.in -o test-py311.lock
+compile -c test-py311.lock requirements.in -o requirements-py311.lock
+compile uv.in -o uv.lock

@@ -35,6 +35,7 @@ rule fetch_package:
         config=lambda w: PLAN.package_job(PLAN.packages[w.archive]),
         package=lambda w: PLAN.packages[w.archive],
         code=code_of("fetch_package"),
+        pins=pins_of("fetch_package"),
     message:
         "fetch {wildcards.archive}"
     shell:
@@ -66,6 +67,7 @@ rule build_donor:
         config=lambda w: PLAN.donor_job(w.donor),
         voxel_mm=PLAN.experiment.cohort.donor_mm,
         code=code_of("build_donor"),
+        pins=pins_of("build_donor"),
     message:
         "donor {wildcards.donor}"
     shell:
@@ -98,13 +100,13 @@ rule cohort_shard:
     params:
         config=lambda w: PLAN.cohort_job(w.dataset),
         shards=lambda w: PLAN.datasets[w.dataset].shards,
-        donors=f"{R}/donors",
         raw=f"{R}/raw/{{dataset}}",
         truth=f"{R}/truth/{{dataset}}",
         code=code_of("cohort_shard"),
+        pins=pins_of("cohort_shard"),
     message:
         "make {wildcards.dataset} {wildcards.shard}"
     shell:
         "python workflow/scripts/cohort_shard.py --config {params.config:q} --dataset {wildcards.dataset}"
-        " --shard {wildcards.shard} --shards {params.shards} --donors {params.donors} --raw {params.raw}"
+        " --shard {wildcards.shard} --shards {params.shards} --donors {input.donors} --raw {params.raw}"
         " --truth {params.truth} --card {output.card} > {log} 2>&1"

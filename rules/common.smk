@@ -1,7 +1,7 @@
 """What all rules share: the validated plan, wildcard constraints, the hash of a script's code.
 
 needs: the configuration
-makes: PLAN, R (the experiment's folder), RES (the folder of shared resources), code_of
+makes: PLAN, R (the experiment's folder), RES (the folder of shared resources), code_of, pins_of
 why:   a wrong configuration stops here, before any job, with one sentence
 """
 
@@ -13,7 +13,7 @@ from snakemake.exceptions import WorkflowError
 try:
     from cairn.errors import CairnError
     from cairn.plan import Plan
-    from cairn.provenance import code_hash
+    from cairn.provenance import code_hash, pins_hash
 except ImportError as error:
     raise WorkflowError(f"Cairn's environment is not active ({error}). Run `make env`, then `. .venv/bin/activate`.")
 
@@ -40,6 +40,11 @@ def code_of(script):
     return code_hash(BASE / "workflow" / "scripts" / f"{script}.py", BASE / "src")
 
 
+def pins_of(script):
+    """Hash of the locked versions of what a workflow script imports from elsewhere."""
+    return pins_hash(BASE / "workflow" / "scripts" / f"{script}.py", BASE / "src")
+
+
 def shard_files(dataset, pattern):
     """The files of all shards of a data set, by a pattern that holds {shard}."""
     return [pattern.format(dataset=dataset, shard=shard) for shard in PLAN.shards[dataset]]
@@ -47,12 +52,12 @@ def shard_files(dataset, pattern):
 
 def label_sources(wildcards):
     """Where the labels of a data set come from: the cohort's shards, or the file that the configuration names."""
-    dataset = PLAN.datasets[wildcards.dataset]
-    if dataset.kind == "cohort":
+    if PLAN.datasets[wildcards.dataset].kind == "cohort":
         return shard_files(wildcards.dataset, LABELS_SHARD)
-    if not dataset.labels:
-        raise WorkflowError(f"Data set '{wildcards.dataset}' has no 'labels' in the configuration.")
-    return [str(BASE / dataset.labels)]
+    try:
+        return [str(PLAN.label_source(wildcards.dataset))]
+    except CairnError as error:
+        raise WorkflowError(str(error))
 
 
 def encoder_of(wildcards):
@@ -64,5 +69,5 @@ wildcard_constraints:
     dataset=one_of(PLAN.datasets),
     shard=r"\d{4}",
     run=one_of(PLAN.runs),
-    task=one_of(PLAN.experiment.tasks),
+    task=one_of(PLAN.tasks),
     seed=r"\d+",

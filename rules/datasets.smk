@@ -1,7 +1,7 @@
 """Data sets: indexes of real folders, manifests, labels, and the check that nothing leaks.
 
 needs: folders named in the configuration (real data), or the shards' tables (embedded cohort)
-makes: raw/{dataset}/index/{shard}.tsv, raw/{dataset}/manifest.parquet, truth/{dataset}/labels.tsv, leakage.json
+makes: raw/{dataset}/index/{shard}.tsv, raw/{dataset}/manifest.parquet, truth/{dataset}/labels.tsv, leakage/leakage.json
 why:   what follows sees one kind of index and one kind of label table, wherever the data come from
 """
 
@@ -12,6 +12,7 @@ rule index_shard:
     """Index one shard of a real data set: names, content hashes, headers."""
     output:
         index=INDEX,
+        card=f"{R}/raw/{{dataset}}/index/{{shard}}.run.json",
     log:
         f"{R}/logs/index_shard/{{dataset}}-{{shard}}.log",
     benchmark:
@@ -29,11 +30,12 @@ rule index_shard:
         root=lambda w: str(PLAN.data_root(w.dataset)),
         scans=lambda w: PLAN.listings[w.dataset].fingerprint(w.shard),
         code=code_of("index_shard"),
+        pins=pins_of("index_shard"),
     message:
         "index {wildcards.dataset} {wildcards.shard}"
     shell:
         "python workflow/scripts/index_shard.py --config {params.config:q} --root {params.root:q}"
-        " --index {output.index} > {log} 2>&1"
+        " --index {output.index} --card {output.card} > {log} 2>&1"
 
 
 rule manifest:
@@ -42,6 +44,7 @@ rule manifest:
         indexes=lambda w: shard_files(w.dataset, INDEX),
     output:
         manifest=f"{R}/raw/{{dataset}}/manifest.parquet",
+        card=f"{R}/raw/{{dataset}}/manifest.run.json",
     log:
         f"{R}/logs/manifest/{{dataset}}.log",
     benchmark:
@@ -54,10 +57,12 @@ rule manifest:
         runtime=10,
     params:
         code=code_of("manifest"),
+        pins=pins_of("manifest"),
     message:
         "manifest {wildcards.dataset}"
     shell:
-        "python workflow/scripts/manifest.py --indexes {input.indexes:q} --manifest {output.manifest} > {log} 2>&1"
+        "python workflow/scripts/manifest.py --indexes {input.indexes:q} --manifest {output.manifest}"
+        " --card {output.card} > {log} 2>&1"
 
 
 rule labels:
@@ -66,6 +71,7 @@ rule labels:
         sources=label_sources,
     output:
         labels=LABELS,
+        card=f"{R}/truth/{{dataset}}/labels.run.json",
     log:
         f"{R}/logs/labels/{{dataset}}.log",
     benchmark:
@@ -80,11 +86,12 @@ rule labels:
         config=lambda w: PLAN.labels_job(w.dataset),
         files=lambda w: PLAN.label_fingerprint(w.dataset),
         code=code_of("labels"),
+        pins=pins_of("labels"),
     message:
         "labels {wildcards.dataset}"
     shell:
         "python workflow/scripts/labels.py --config {params.config:q} --sources {input.sources:q}"
-        " --labels {output.labels} > {log} 2>&1"
+        " --labels {output.labels} --card {output.card} > {log} 2>&1"
 
 
 rule leakage:
@@ -92,7 +99,8 @@ rule leakage:
     input:
         indexes=[f for d, roles in PLAN.roles.items() if roles for f in shard_files(d, INDEX)],
     output:
-        report=f"{R}/leakage.json",
+        report=f"{R}/leakage/leakage.json",
+        card=f"{R}/leakage/run.json",
     log:
         f"{R}/logs/leakage.log",
     benchmark:
@@ -106,8 +114,9 @@ rule leakage:
     params:
         config=lambda w: PLAN.leakage_job(),
         code=code_of("leakage"),
+        pins=pins_of("leakage"),
     message:
         "leakage"
     shell:
         "python workflow/scripts/leakage.py --config {params.config:q} --indexes {input.indexes:q}"
-        " --report {output.report} > {log} 2>&1"
+        " --report {output.report} --card {output.card} > {log} 2>&1"

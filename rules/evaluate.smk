@@ -7,13 +7,13 @@ why:   every number of the leaderboard is computed here, with its interval
 
 CASES = f"{R}/evaluate/{{run}}/{{task}}/cases.tsv"
 SCORES = f"{R}/evaluate/{{run}}/{{task}}/scores.parquet"
-RUN_TASKS = [{"run": run, "task": task} for run in PLAN.runs for task in PLAN.experiment.tasks]
+RUN_TASKS = [{"run": run, "task": task} for run in PLAN.runs for task in PLAN.tasks]
 
 
 rule evaluate_run:
     """Score one run on one task, all seeds."""
     input:
-        labels=lambda w: LABELS.format(dataset=PLAN.experiment.tasks[w.task].test),
+        labels=lambda w: LABELS.format(dataset=PLAN.tasks[w.task].test),
         predictions=expand(PREDICTIONS, seed=PLAN.seeds, allow_missing=True),
     output:
         cases=CASES,
@@ -32,6 +32,7 @@ rule evaluate_run:
     params:
         config=lambda w: PLAN.evaluate_job(w.run, w.task),
         code=code_of("evaluate_run"),
+        pins=pins_of("evaluate_run"),
     message:
         "evaluate {wildcards.run} on {wildcards.task}"
     shell:
@@ -62,6 +63,7 @@ rule leaderboard:
     params:
         config=lambda w: PLAN.leaderboard_job(),
         code=code_of("leaderboard"),
+        pins=pins_of("leaderboard"),
     message:
         "leaderboard"
     shell:

@@ -43,6 +43,7 @@ rule finetune_model:
         config=lambda w: PLAN.finetune_job(w.run, w.task, w.seed),
         state=f"{R}/.state/finetune/{{run}}-{{task}}-{{seed}}",
         code=code_of("finetune_model"),
+        pins=pins_of("finetune_model"),
     message:
         "fine-tune {wildcards.run} on {wildcards.task}, seed {wildcards.seed}"
     shell:
@@ -54,7 +55,7 @@ rule finetune_model:
 rule predict_test:
     """Predict the test set of a task."""
     input:
-        shards=lambda w: shard_files(PLAN.experiment.tasks[w.task].test, SHARD_INDEX),
+        shards=lambda w: shard_files(PLAN.tasks[w.task].test, SHARD_INDEX),
         model=MODEL,
     output:
         predictions=PREDICTIONS,
@@ -73,6 +74,7 @@ rule predict_test:
     params:
         config=lambda w: PLAN.predict_job(w.run, w.task, w.seed),
         code=code_of("predict_test"),
+        pins=pins_of("predict_test"),
     message:
         "predict {wildcards.task} by {wildcards.run}, seed {wildcards.seed}"
     shell:

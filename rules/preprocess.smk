@@ -36,6 +36,7 @@ rule preprocess_shard:
         root=lambda w: str(PLAN.data_root(w.dataset)),
         resources=lambda w, input: str(Path(input.packages[0]).parent),
         code=code_of("preprocess_shard"),
+        pins=pins_of("preprocess_shard"),
     message:
         "preprocess {wildcards.dataset} {wildcards.shard}"
     shell:
@@ -70,6 +71,7 @@ rule qc:
     params:
         config=lambda w: PLAN.qc_job(),
         code=code_of("qc"),
+        pins=pins_of("qc"),
     message:
         "quality page"
     shell:

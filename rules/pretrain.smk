@@ -34,6 +34,7 @@ rule pretrain_encoder:
         config=lambda w: PLAN.pretrain_job(w.run, w.seed),
         state=f"{R}/.state/pretrain/{{run}}-{{seed}}",
         code=code_of("pretrain_encoder"),
+        pins=pins_of("pretrain_encoder"),
     message:
         "pretrain {wildcards.run}, seed {wildcards.seed}"
     shell:

@@ -5,29 +5,29 @@ makes: report/index.html, report/leaderboard.png
 why:   a reader sees ranks with their uncertainty, what was run, and what it cost
 """
 
-TEST_SETS = sorted({t.test for t in PLAN.experiment.tasks.values()})
+TEST_SETS = sorted({t.test for t in PLAN.tasks.values()})
 CARDS = (
     [f for d in PLAN.datasets for f in shard_files(d, f"{SHARD}.run.json")]
     + expand(rules.pretrain_encoder.output.card, run=PLAN.pretrained_runs, seed=PLAN.seeds)
     + expand(
         rules.finetune_model.output.card,
         run=PLAN.runs,
-        task=PLAN.experiment.tasks,
+        task=PLAN.tasks,
         seed=PLAN.seeds,
     )
     + expand(
         rules.predict_test.output.card,
         run=PLAN.runs,
-        task=PLAN.experiment.tasks,
+        task=PLAN.tasks,
         seed=PLAN.seeds,
     )
-    + expand(rules.evaluate_run.output.card, run=PLAN.runs, task=PLAN.experiment.tasks)
+    + expand(rules.evaluate_run.output.card, run=PLAN.runs, task=PLAN.tasks)
     + [rules.leaderboard.output.card]
 )
 HISTORIES = expand(rules.pretrain_encoder.output.history, run=PLAN.pretrained_runs, seed=PLAN.seeds) + expand(
     rules.finetune_model.output.history,
     run=PLAN.runs,
-    task=PLAN.experiment.tasks,
+    task=PLAN.tasks,
     seed=PLAN.seeds,
 )
 
@@ -46,6 +46,7 @@ rule report:
     output:
         page=f"{R}/report/index.html",
         figure=f"{R}/report/leaderboard.png",
+        card=f"{R}/report/run.json",
     log:
         f"{R}/logs/report.log",
     benchmark:
@@ -59,11 +60,11 @@ rule report:
     params:
         config=lambda w: PLAN.report_job(),
         code=code_of("report"),
+        pins=pins_of("report"),
     message:
         "report"
     shell:
         "python workflow/scripts/report.py --config {params.config:q} --leaderboard {input.leaderboard}"
         " --cases {input.cases:q} --cards {input.cards:q} --histories {input.histories:q} --shards {input.shards:q}"
         " --labels {input.labels:q} --predictions {input.predictions:q} --manifests {input.manifests:q}"
-        " --page {output.page} --figure {output.figure}"
-        " > {log} 2>&1"
+        " --page {output.page} --figure {output.figure} --card {output.card} > {log} 2>&1"

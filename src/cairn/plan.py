@@ -23,6 +23,7 @@ from cairn.datasets.layouts import SUFFIXES
 from cairn.datasets.listing import Listing
 from cairn.errors import CairnError
 from cairn.io.sharding import shard_name, shard_of
+from cairn.io.stat_cache import StatCache
 
 ROLES = ("finetune", "indomain", "test")
 PREPROCESS_PACKAGES = ("deepbet", "nimare")  # weights of the skull-strip network; template head with a mask
@@ -44,10 +45,11 @@ class Plan:
         self.experiment = parse(ExperimentConfig, config)
         self.results = f"results/{self.experiment.name}"
         table = root / self.experiment.runs
+        self.tasks = {n: t for n, t in self.experiment.tasks.items() if t.enabled}
         self.runs: dict[str, Run] = {r.run: r for r in read_runs(table)}
         for run in self.runs.values():
             self._check_run(run, table)
-        for task in self.experiment.tasks:
+        for task in self.tasks:
             parse(FinetuneConfig, self._recipe(task), f"tasks.{task}.recipe")
         self._check_splits()
 
@@ -63,7 +65,7 @@ class Plan:
                     f"{table}: run '{run.run}': {column} '{getattr(run, column)}' is not in the configuration.",
                     f"Known: {', '.join(sorted(known))}.", "runs",
                 )  # fmt: skip
-        for name, task in self.experiment.tasks.items():
+        for name, task in self.tasks.items():
             if not getattr(task, run.train_on):
                 raise CairnError(
                     f"{table}: run '{run.run}' trains on '{run.train_on}' data, which task '{name}' does not name.",
@@ -83,10 +85,14 @@ class Plan:
                     )  # fmt: skip
 
     # --- data sets -------------------------------------------------------------------------------------------------
-    @property
+    @cached_property
     def datasets(self) -> Mapping[str, DatasetConfig]:
-        """Data sets by name."""
-        return self.experiment.datasets
+        """Data sets by name, without those that only tasks that are switched off ask for."""
+        every = self.experiment.datasets
+        idle = {getattr(t, r) for t in self.experiment.tasks.values() if not t.enabled for r in ROLES}
+        used = {getattr(t, r) for t in self.tasks.values() for r in ROLES}
+        used |= {r.pretrain_data for r in self.runs.values()} | {n for n, d in every.items() if d.predict}
+        return {name: section for name, section in every.items() if name in used or name not in idle}
 
     @property
     def cohort_datasets(self) -> list[str]:
@@ -101,11 +107,12 @@ class Plan:
     @cached_property
     def listings(self) -> dict[str, Listing]:
         """The trees of the real data sets."""
-        state = self.root / self.results / ".state" / "listing"
+        results = self.root / self.results
         return {
             name: Listing(
-                self.data_root(name), self.datasets[name].kind, self.datasets[name].shards,
-                state / f"{name}.json", self.root / self.results / "raw" / name / "index",
+                self.root / self.data_root(name), self.datasets[name].kind, self.datasets[name].shards,
+                results / "raw" / name / "tokens.json", self.state(f"listing/{name}.json"),
+                results / "raw" / name / "index",
             )
             for name in self.real_datasets
         }  # fmt: skip
@@ -114,7 +121,27 @@ class Plan:
         """Folder that a data set's index paths start from."""
         if self.datasets[dataset].kind == "cohort":
             return Path(self.results) / "raw" / dataset
-        return self.root / self.datasets[dataset].root
+        return self._place(self.datasets[dataset].root)
+
+    def label_source(self, dataset: str) -> Path:
+        """Table or folder that a real data set's labels come from.
+
+        Raises:
+            CairnError: when the configuration names none.
+        """
+        if not self.datasets[dataset].labels:
+            reason = f"Data set '{dataset}' has no 'labels' in the configuration."
+            raise CairnError(reason, f"Name its label table or folder: datasets.{dataset}.labels.", "config")
+        return self._place(self.datasets[dataset].labels)
+
+    def state(self, name: str) -> Path:
+        """A file of this machine's own: no result, and nothing that another clone needs."""
+        return self.root / self.results / ".state" / name
+
+    def _place(self, path: str) -> Path:
+        """A path of the configuration, relative to the repository where it lies inside, so that clones plan alike."""
+        full = Path(os.path.normpath(self.root / path))
+        return full.relative_to(self.root) if full.is_relative_to(self.root) else full
 
     @cached_property
     def shards(self) -> dict[str, list[str]]:
@@ -136,7 +163,7 @@ class Plan:
         for run in self.runs.values():
             if run.method == "pretrained":
                 found[run.pretrain_data].add("pretrain")
-        for task in self.experiment.tasks.values():
+        for task in self.tasks.values():
             for role in ROLES:
                 if getattr(task, role):
                     found[getattr(task, role)].add(role)
@@ -146,13 +173,13 @@ class Plan:
     def identities(self) -> dict[str, str]:
         """Name space of the subject identifiers of each data set."""
         return {
-            name: d.identities or (f"cohort {name}" if d.kind == "cohort" else os.path.normpath(self.data_root(name)))
+            name: d.identities or (f"cohort {name}" if d.kind == "cohort" else str(self.data_root(name)))
             for name, d in self.datasets.items()
         }
 
     def task_of(self, dataset: str) -> str:
         """The task that a labelled data set belongs to."""
-        tasks = [n for n, t in self.experiment.tasks.items() if dataset in (getattr(t, r) for r in ROLES)]
+        tasks = [n for n, t in self.tasks.items() if dataset in (getattr(t, r) for r in ROLES)]
         if not tasks:
             raise CairnError(f"Data set '{dataset}' has no labels: no task names it.", "Add it to a task.", "config")
         return tasks[0]
@@ -196,7 +223,7 @@ class Plan:
 
     def train_data(self, run: str, task: str) -> str:
         """The labelled data set that a run is fine-tuned on."""
-        return str(getattr(self.experiment.tasks[task], self.runs[run].train_on))
+        return str(getattr(self.tasks[task], self.runs[run].train_on))
 
     @cached_property
     def gpus_per_job(self) -> int:
@@ -231,7 +258,7 @@ class Plan:
 
     def labels_job(self, dataset: str) -> str:
         """What gathering the labels of a data set needs."""
-        task = self.experiment.tasks[self.task_of(dataset)]
+        task = self.tasks[self.task_of(dataset)]
         return _json({
             "kind": task.kind, "mask_sequence": task.mask_sequence, "cohort": self.datasets[dataset].kind == "cohort",
         })  # fmt: skip
@@ -250,14 +277,14 @@ class Plan:
         return _json({"experiment": self.experiment.name, "qc": self.experiment.qc})
 
     def label_fingerprint(self, dataset: str) -> str:
-        """Hash over the label files of a real data set, masks too; a file's size and time stand for a mask."""
-        spec = self.datasets[dataset]
-        if spec.kind == "cohort":
+        """Hash over the label files of a real data set, masks too, by content."""
+        if self.datasets[dataset].kind == "cohort":
             return ""
-        source = self.root / spec.labels
+        source = self.root / self.label_source(dataset)
         folder = source if source.is_dir() else source.parent
         names = sorted(p for p in folder.rglob("*") if p.name.startswith(("label", "seg")) or p.name.endswith(SUFFIXES))
-        rows = [(p.relative_to(folder).as_posix(), p.stat().st_size, p.stat().st_mtime_ns) for p in names]
+        with StatCache(self.state(f"labels/{dataset}.json")) as cache:
+            rows = [(p.relative_to(folder).as_posix(), cache.sha256(p)) for p in names if p.is_file()]
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
 
     def pretrain_job(self, run: str, seed: str) -> str:
@@ -288,9 +315,9 @@ class Plan:
     def evaluate_job(self, run: str, task: str) -> str:
         """What scoring one run on one task needs."""
         return _json({
-            "run": run, "track": self.runs[run].track, "task": self._task(task), "seeds": list(self.seeds),
-            "cohort": self.experiment.tasks[task].test, "seed": self.experiment.seed,
-            "evaluate": self.experiment.evaluate,
+            "run": run, "track": self.runs[run].track, "task": self._task(task, "title"), "seeds": list(self.seeds),
+            "cohort": self.tasks[task].test, "seed": self.experiment.seed,
+            "evaluate": self.experiment.evaluate.for_kind(self.tasks[task].kind),
         })  # fmt: skip
 
     def leaderboard_job(self) -> str:
@@ -298,25 +325,25 @@ class Plan:
         e = self.experiment
         return _json({
             "experiment": e.name, "seed": e.seed, "runs": list(self.runs.values()),
-            "tasks": {name: self._task(name) for name in e.tasks}, "evaluate": e.evaluate,
+            "tasks": {name: self._task(name) for name in self.tasks}, "evaluate": e.evaluate,
         })  # fmt: skip
 
     def report_job(self) -> str:
         """What the page needs to know."""
         e = self.experiment
         return _json({
-            "experiment": e.name, "runs": list(self.runs.values()), "tasks": {n: self._task(n) for n in e.tasks},
-            "datasets": e.datasets, "seeds": list(self.seeds), "spacing_mm": e.preprocess.grid.spacing_mm,
+            "experiment": e.name, "runs": list(self.runs.values()), "tasks": {n: self._task(n) for n in self.tasks},
+            "datasets": self.datasets, "seeds": list(self.seeds), "spacing_mm": e.preprocess.grid.spacing_mm,
             "note": e.note,
         })  # fmt: skip
 
     def _task(self, name: str, *without: str) -> dict[str, Any]:
         """A task without its recipe and data sets: what a model is for."""
-        task = self.experiment.tasks[name].model_dump(mode="json", exclude={*ROLES, "recipe", *without})
+        task = self.tasks[name].model_dump(mode="json", exclude={*ROLES, "recipe", "enabled", *without})
         return {"name": name, **task}
 
     def _recipe(self, task: str) -> dict[str, Any]:
-        return self.experiment.finetune.model_dump(mode="json") | dict(self.experiment.tasks[task].recipe)
+        return self.experiment.finetune.model_dump(mode="json") | dict(self.tasks[task].recipe)
 
 
 def _seed(base: int, seed: str) -> int:

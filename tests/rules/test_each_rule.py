@@ -26,7 +26,7 @@ CASES = [
     ("cohort_shard", ["raw/age_few/index/0000.tsv", "truth/age_few/labels/0000.tsv"], INDEX_COLUMNS),
     ("manifest", ["raw/age_few/manifest.parquet"], None),
     ("labels", ["truth/meningioma_few/labels.tsv"], (*LABEL_COLUMNS, "mask_sha256")),
-    ("leakage", ["leakage.json"], None),
+    ("leakage", ["leakage/leakage.json"], None),
     ("preprocess_shard", ["preprocess/age_few/0000.index.tsv", "preprocess/age_few/0000.safetensors"], SHARD_COLUMNS),
     ("preprocess_shard", ["preprocess/age_few/0000.quarantine.tsv"], QUARANTINE_COLUMNS),
     ("qc", ["qc/sessions.tsv", "qc/truth.json"], None),

@@ -9,12 +9,12 @@ from cairn.config.cohort import CohortJob
 from cairn.provenance import Job, script
 
 
-def main(job: Job, config: dict, dataset: str, shard: int, shards: int, **p: Path) -> None:
+def main(job: Job, config: dict, dataset: str, shard: int, shards: int, donors: list[Path], **p: Path) -> None:
     what = parse(CohortJob, config)
-    made = make_shard(what.cohort, dataset, what.set, shard, shards, p["donors"], p["raw"], p["truth"])
-    job.card(p["card"], outputs=made, dataset=dataset, shard=shard)
+    made = make_shard(what.cohort, dataset, what.set, shard, shards, donors, p["raw"], p["truth"])
+    job.card(p["card"], donors, made, dataset=dataset, shard=shard)
 
 
 if __name__ == "__main__":
-    paths = {"donors": Path, "raw": Path, "truth": Path, "card": Path}
-    script(__doc__, main, config=json.loads, dataset=str, shard=int, shards=int, **paths)
+    paths = {"raw": Path, "truth": Path, "card": Path}
+    script(__doc__, main, config=json.loads, dataset=str, shard=int, shards=int, donors=[Path], **paths)

@@ -7,9 +7,9 @@ from cairn.datasets.index import index_shard
 from cairn.provenance import Job, script
 
 
-def main(job: Job, config: dict, root: Path, index: Path) -> None:
+def main(job: Job, config: dict, root: Path, index: Path, card: Path) -> None:
     scans = index_shard(root, config["kind"], config["dataset"], config["shard"], config["shards"], index)
-    print(f"{scans} scans indexed")
+    job.card(card, outputs=[index], known=scans, scans=len(scans))
 
 
-script(__doc__, main, config=json.loads, root=Path, index=Path)
+script(__doc__, main, config=json.loads, root=Path, index=Path, card=Path)

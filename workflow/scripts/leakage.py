@@ -8,8 +8,9 @@ from cairn.io.atomic import write_json
 from cairn.provenance import Job, script
 
 
-def main(job: Job, config: dict, indexes: list[Path], report: Path) -> None:
+def main(job: Job, config: dict, indexes: list[Path], report: Path, card: Path) -> None:
     write_json(report, check_leakage(indexes, config["roles"], config["identities"]))
+    job.card(card, indexes, [report])
 
 
-script(__doc__, main, config=json.loads, indexes=[Path], report=Path)
+script(__doc__, main, config=json.loads, indexes=[Path], report=Path, card=Path)

@@ -11,9 +11,10 @@ from cairn.report.page import write_report
 FILES = ("cases", "cards", "histories", "shards", "labels", "predictions", "manifests")
 
 
-def main(job: Job, config: dict, leaderboard: Path, page: Path, figure: Path, **files: list[Path]) -> None:
+def main(job: Job, config: dict, leaderboard: Path, page: Path, figure: Path, card: Path, **files: list[Path]) -> None:
     write_report(parse(ReportJob, config), leaderboard, files, page, figure)
+    job.card(card, [leaderboard, *(path for paths in files.values() for path in paths)], [page, figure])
 
 
 many = {name: [Path] for name in FILES}
-script(__doc__, main, config=json.loads, leaderboard=Path, page=Path, figure=Path, **many)
+script(__doc__, main, config=json.loads, leaderboard=Path, page=Path, figure=Path, card=Path, **many)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,14 @@ class Made:
 
 
 def make_shard(
-    config: CohortConfig, dataset: str, spec: CohortSet, shard: int, shards: int, donors: Path, raw: Path, truth: Path
+    config: CohortConfig,
+    dataset: str,
+    spec: CohortSet,
+    shard: int,
+    shards: int,
+    donors: Sequence[Path],
+    raw: Path,
+    truth: Path,
 ) -> list[Path]:
     """Make one shard of a data set: raw scans, index, truth.
 
@@ -37,12 +44,12 @@ def make_shard(
         spec: the data set.
         shard: which of ``shards``; only sessions whose hash says so are made.
         shards: number of shards.
-        donors: folder of ``{donor}.safetensors``.
+        donors: files ``{donor}.safetensors`` of the set's donors.
         raw: root of the data set's raw scans, ``raw/{dataset}``.
         truth: root of its truth, ``truth/{dataset}``.
 
     Returns:
-        The shard's index, anatomy and labels files.
+        Everything made: the shard's index, anatomy and labels, then scans and masks.
 
     Raises:
         CairnError: when the set asks for unknown sites or foreign donors, or a donor file is missing.
@@ -54,11 +61,12 @@ def make_shard(
 
     torch.set_num_threads(1)  # shards run side by side; sums over threads would depend on their number
     chosen = [v for v in visits(config, dataset, spec) if shard_of(v.subject, v.session, shards) == shard]
+    files_of = {path.stem: path for path in donors}
     made: dict[str, Made] = {}
     donor: LoadedDonor | None = None
     for visit in sorted(chosen, key=lambda v: (v.donor, v.key)):  # one donor in memory at a time
         if donor is None or donor.name != visit.donor:
-            donor = LoadedDonor(load_donor(donors / f"{visit.donor}.safetensors"))
+            donor = LoadedDonor(load_donor(files_of[visit.donor]))
         made[visit.key] = _make_session(config, visit, spec, donor, raw, truth)
     ordered = [made[key] for key in sorted(made)]
     name = shard_name(shard)
@@ -66,15 +74,10 @@ def make_shard(
     write_table(files[0], (row for m in ordered for row in m.index), INDEX_COLUMNS)
     write_json(files[1], {key: made[key].anatomy for key in sorted(made)})
     write_table(files[2], (m.label for m in ordered if m.label is not None), LABEL_COLUMNS)
-    return files
-
-
-def gather_labels(parts: Iterable[Path], out: Path) -> None:
-    """Join the labels of all shards into one table, sorted by subject and session."""
-    from cairn.io.tables import read_table
-
-    rows = [row for part in parts for row in read_table(part, LABEL_COLUMNS)]
-    write_table(out, sorted(rows, key=lambda r: (r["subject"], r["session"])), LABEL_COLUMNS)
+    scans = [raw / row["path"] for m in ordered for row in m.index]
+    masks = [truth / m.anatomy["brain_mask"] for m in ordered]
+    masks += [truth / m.label["mask"] for m in ordered if m.label and m.label["mask"]]
+    return [*files, *scans, *masks]
 
 
 def _make_session(config: CohortConfig, visit: Visit, spec: CohortSet, donor: Any, raw: Path, truth: Path) -> Made:

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from cairn.config.base import Section
 from cairn.config.runs import Run
 
 Kind = Literal["classification", "segmentation", "regression"]
 MetricName = Literal["auroc", "dice", "nsd", "mae", "pearson_r"]
+USED_BY_KIND: Mapping[str, frozenset[str]] = {
+    "classification": frozenset(),
+    "segmentation": frozenset({"nsd_tolerance_mm", "dice_both_empty", "nsd_both_empty"}),
+    "regression": frozenset({"max_age_years", "worst_error_years"}),
+}
 SUITS: Mapping[str, tuple[MetricName, ...]] = {
     "classification": ("auroc",),
     "segmentation": ("dice", "nsd"),
@@ -50,7 +55,7 @@ class EvaluateConfig(Section):
     """Metrics, intervals, tests and ranks."""
 
     metrics: Mapping[Kind, tuple[Metric, ...]] = DEFAULT_METRICS
-    """Metrics of each kind of task; the first is the one that claims rest on."""
+    """Metrics of each kind of task; the first is the one that claims rest on. A kind not named keeps its own."""
     nsd_tolerance_mm: float = Field(default=1.0, ge=0)
     """Surfaces closer than this count as equal. FOMO26 takes 1.0 mm; FOMO25's value is not published."""
     dice_both_empty: float = Field(default=1.0, ge=0, le=1)
@@ -69,6 +74,17 @@ class EvaluateConfig(Section):
     """Sign flips of each paired test between two runs. 0: no tests."""
     significance: float = Field(default=0.05, gt=0, lt=1)
     """A Holm-corrected p-value below this counts as a difference."""
+
+    @field_validator("metrics", mode="before")
+    @classmethod
+    def _all_kinds(cls, given: Any) -> Any:
+        return {**DEFAULT_METRICS, **given} if isinstance(given, Mapping) else given
+
+    def for_kind(self, kind: Kind) -> dict[str, Any]:
+        """What scoring the cases of one kind of task uses, as plain data: the rest touches no score."""
+        uses = {"resamples", "confidence", *USED_BY_KIND[kind]}
+        metrics = {kind: [{"name": m.name, "title": m.name} for m in self.metrics[kind]]}
+        return {**self.model_dump(mode="json", include=uses), "metrics": metrics}
 
     @model_validator(mode="after")
     def _suits(self) -> EvaluateConfig:

@@ -50,6 +50,8 @@ class TaskInputs(Section):
 class TaskConfig(TaskInputs):
     """A task with its data sets."""
 
+    enabled: bool = True
+    """``false``: no run is trained or ranked on this task, and data sets that only it needs are not made."""
     finetune: str
     """Data set of the few-shot fine-tuning."""
     indomain: str = ""

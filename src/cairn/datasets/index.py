@@ -15,8 +15,8 @@ from cairn.io.sharding import shard_of
 from cairn.io.tables import INDEX_COLUMNS, MISSING, read_table, write_table
 
 
-def index_shard(root: Path, kind: str, dataset: str, shard: int, shards: int, out: Path) -> int:
-    """Index the scans of one shard of a real data set; returns how many.
+def index_shard(root: Path, kind: str, dataset: str, shard: int, shards: int, out: Path) -> dict[str, str]:
+    """Index the scans of one shard of a real data set; returns the SHA-256 of each, by path.
 
     A scan whose header cannot be read is listed with unknown shape: preprocess quarantines it by name.
 
@@ -24,7 +24,7 @@ def index_shard(root: Path, kind: str, dataset: str, shard: int, shards: int, ou
         CairnError: from `list_scans`, or when ``participants.tsv`` names a subject twice.
     """
     people = participants(root)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for scan in list_scans(root, kind):
         if shard_of(scan.subject, scan.session, shards) != shard:
             continue
@@ -35,7 +35,7 @@ def index_shard(root: Path, kind: str, dataset: str, shard: int, shards: int, ou
             "age": who.get("age"), "sex": who.get("sex"), "site": who.get("site"), "split": None,
         })  # fmt: skip
     write_table(out, rows, INDEX_COLUMNS)
-    return len(rows)
+    return {(root / row["path"]).as_posix(): row["sha256"] for row in rows}
 
 
 def _header(path: Path) -> dict[str, str]:
@@ -57,6 +57,7 @@ def _header(path: Path) -> dict[str, str]:
 def write_manifest(indexes: Iterable[Path], out: Path) -> None:
     """Gather shard indexes into the data set's manifest (Parquet; one row a scan, text columns, age as a number)."""
     import pandas as pd
+    import pyarrow  # noqa: F401, pandas' engine for Parquet: imported by name, so that its pin counts
 
     rows: list[dict[str, Any]] = [row for index in sorted(indexes) for row in read_table(index, INDEX_COLUMNS)]
     frame = pd.DataFrame(rows, columns=list(INDEX_COLUMNS)).replace(MISSING, None)

@@ -1,9 +1,9 @@
 """What a plan may know of a tree of scans without reading them: one fingerprint a shard.
 
 A shard's fingerprint changes when a scan of it is added, removed or changed, and does not when a file is merely
-touched. Reading 100 GB at every plan is out of the question, so each file carries a token: its size and time when first
-seen. When the time of a known file moves, that file alone is hashed and compared with the index; equal content keeps
-its token.
+touched, copied or cloned. Reading 100 GB at every plan is out of the question, so each content carries a token: size
+and time of the file when that content was first seen. When the time of a known file moves, that file alone is hashed;
+content that has a token keeps it. Tokens travel with the results; the times under which they were last met do not.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from cairn.io.atomic import read_json, sha256, write_json
 from cairn.io.sharding import shard_name, shard_of
 from cairn.io.tables import read_table
 
+KEPT = 3  # contents of a file whose tokens are kept: an edit undone is then no edit
+
 
 class Listing:
     """The scans of a real data set by shard, and the fingerprints that plans compare.
@@ -26,18 +28,20 @@ class Listing:
         root: folder of the data set.
         kind: ``bids`` or ``fomo60k``.
         shards: number of shards.
-        memory: JSON file that keeps the tokens between plans.
+        tokens: JSON file of the tokens; it belongs to the results.
+        met: JSON file of this machine's last look.
         index: folder of the shard indexes (``{shard}.tsv``), where the known content hashes are.
     """
 
-    def __init__(self, root: Path, kind: str, shards: int, memory: Path, index: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, kind: str, shards: int, tokens: Path, met: Path, index: Path) -> None:
+        self.root, self._index = root, index
         self._people = participants(root)
         self.by_shard: dict[str, list[ScanFile]] = {}
         for scan in list_scans(root, kind):
             name = shard_name(shard_of(scan.subject, scan.session, shards))
             self.by_shard.setdefault(name, []).append(scan)
-        self._tokens = self._remember(memory, index)
+        self._hashes: dict[str, str] | None = None
+        self._tokens = self._remember(tokens, met)
 
     @property
     def shards(self) -> list[str]:
@@ -45,29 +49,47 @@ class Listing:
         return sorted(self.by_shard)
 
     def fingerprint(self, shard: str) -> str:
-        """Hash over the shard's scans (names, sizes, tokens) and what is said of their people."""
+        """Hash over the shard's scans (names, tokens) and what is said of their people."""
         rows = [(s.path, s.subject, s.session, s.sequence, self._tokens[s.path]) for s in self.by_shard[shard]]
         people = sorted({s.subject for s in self.by_shard[shard]} & set(self._people))
         return hashlib.sha256(json.dumps([rows, [self._people[p] for p in people]]).encode()).hexdigest()[:16]
 
-    def _remember(self, memory: Path, index: Path) -> dict[str, str]:
-        known: dict[str, list[str]] = read_json(memory) if memory.is_file() else {}
-        hashes: dict[str, str] | None = None
-        fresh: dict[str, list[str]] = {}
+    def _remember(self, tokens: Path, met: Path) -> dict[str, str]:
+        known: dict[str, dict[str, str]] = read_json(tokens) if tokens.is_file() else {}
+        last: dict[str, list[str]] = read_json(met) if met.is_file() else {}
+        contents: dict[str, dict[str, str]] = {}
+        looks: dict[str, list[str]] = {}
         for scan in (s for scans in self.by_shard.values() for s in scans):
-            stamp = f"{scan.size}-{scan.mtime_ns}"
-            seen = known.get(scan.path)
-            if seen is None or seen[0] == stamp:
-                fresh[scan.path] = seen or [stamp, stamp]
-                continue
-            hashes = _indexed_hashes(index) if hashes is None else hashes
-            same = scan.path in hashes and sha256(self.root / scan.path) == hashes[scan.path]
-            fresh[scan.path] = [stamp, seen[1] if same else stamp]
-        if fresh != known:
-            write_json(memory, fresh)
-        return {path: token for path, (_, token) in fresh.items()}
+            now = f"{scan.size}-{scan.mtime_ns}"
+            contents[scan.path] = dict(known.get(scan.path, {}))
+            seen = last.get(scan.path)
+            token = seen[1] if seen and seen[0] == now else self._token(scan.path, now, contents[scan.path])
+            looks[scan.path] = [now, token]
+        for path, data, before in ((tokens, contents, known), (met, looks, last)):
+            if data != before:
+                write_json(path, data)
+        return {path: token for path, (_, token) in looks.items()}
 
+    def _token(self, path: str, now: str, contents: dict[str, str]) -> str:
+        """Token of a file whose time is new here; ``contents`` (token -> SHA-256, empty where not yet known) grows."""
+        if not contents:
+            contents[now] = ""
+        if now in contents:
+            return now
+        for token in [t for t, digest in contents.items() if not digest]:
+            contents[token] = self._indexed(path)  # it was indexed since, or it never will be
+        digest = sha256(self.root / path)
+        for token, other in contents.items():
+            if other == digest:
+                return token
+        contents[now] = digest
+        for old in list(contents)[:-KEPT]:
+            del contents[old]
+        return now
 
-def _indexed_hashes(index: Path) -> dict[str, str]:
-    rows = (row for table in sorted(index.glob("*.tsv")) for row in read_table(table))
-    return {row["path"]: row["sha256"] for row in rows}
+    def _indexed(self, path: str) -> str:
+        """SHA-256 of a file as the indexes have it; of one that is not indexed, a word that no hash equals."""
+        if self._hashes is None:
+            tables = [read_table(table) for table in sorted(self._index.glob("*.tsv"))]
+            self._hashes = {row["path"]: row["sha256"] for rows in tables for row in rows}
+        return self._hashes.get(path, "never indexed")

@@ -1,4 +1,4 @@
-"""A hash of what a script does, not of how it is written.
+"""A hash of what a script does, not of how it is written; and which foreign packages it imports.
 
 Snakemake sees neither an edit of an imported module nor that a comment changes nothing. This hash covers the
 syntax tree, without docstrings, of a script and of every module of this repository that it imports, directly or not.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import sys
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -15,39 +17,67 @@ ASSETS = (".html", ".css", ".js")  # package data: part of what the modules besi
 ROOT = Path(__file__).resolve().parents[2]  # the folder that holds the package
 
 
-def code_hash(script: Path, root: Path = ROOT) -> str:
-    """First 16 hex digits of the hash over the syntax trees of a script and its local imports, and their assets.
+@dataclass(frozen=True)
+class Closure:
+    """A script with all that it imports from this repository."""
+
+    files: dict[Path, str]
+    """Digest of each file: of the syntax tree, or of the bytes of an asset."""
+    packages: frozenset[str]
+    """Top-level names of what it imports from elsewhere, the standard library left out."""
+
+
+@dataclass(frozen=True)
+class _Module:
+    digest: str
+    local: tuple[Path, ...]
+    foreign: frozenset[str]
+
+
+def closure(script: Path, root: Path = ROOT) -> Closure:
+    """Everything that running a script runs.
 
     Args:
         script: the entry file.
         root: folder that local packages are looked up in.
     """
-    seen: dict[Path, str] = {}
+    files: dict[Path, str] = {}
+    packages: set[str] = set()
     queue = [script.resolve()]
     while queue:
         path = queue.pop()
-        if path in seen:
+        if path in files:
             continue
-        digest, imports = _parsed(path, path.stat().st_mtime_ns, root)
-        seen[path] = digest
-        queue.extend(imports)
-    for folder in {path.parent for path in seen}:
+        module = _parsed(path, path.stat().st_mtime_ns, root)
+        files[path] = module.digest
+        packages |= module.foreign
+        queue.extend(module.local)
+    for folder in {path.parent for path in files}:
         for path in (f for suffix in ASSETS for f in folder.glob(f"*{suffix}")):
-            seen[path] = hashlib.sha256(path.read_bytes()).hexdigest()
-    names = {p: (p.relative_to(root).as_posix() if p.is_relative_to(root) else p.name) for p in seen}
-    lines = sorted(f"{names[p]} {digest}" for p, digest in seen.items())
+            files[path] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Closure(files, frozenset(packages))
+
+
+def code_hash(script: Path, root: Path = ROOT) -> str:
+    """First 16 hex digits of the hash over the syntax trees of a script and its local imports, and their assets."""
+    found = closure(script, root).files
+    names = {p: (p.relative_to(root).as_posix() if p.is_relative_to(root) else p.name) for p in found}
+    lines = sorted(f"{names[p]} {digest}" for p, digest in found.items())
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
 @cache
-def _parsed(path: Path, _mtime_ns: int, root: Path) -> tuple[str, tuple[Path, ...]]:
+def _parsed(path: Path, _mtime_ns: int, root: Path) -> _Module:
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    imports = tuple(sorted(_local_imports(tree, path, root)))
+    names = _imported(tree)
+    local = {file for name in names for file in _files_of(name, root)} - {path}
+    tops = {name.split(".")[0] for name in names}
+    foreign = {top for top in tops if not (root / top).is_dir() and top not in sys.stdlib_module_names}
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):
             node.body = [s for s in body if not _is_text(s)] or [ast.Pass()]  # type: ignore[attr-defined]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imports
+    return _Module(hashlib.sha256(ast.dump(tree).encode()).hexdigest(), tuple(sorted(local)), frozenset(foreign))
 
 
 def _is_text(statement: ast.stmt) -> bool:
@@ -56,18 +86,15 @@ def _is_text(statement: ast.stmt) -> bool:
     return is_expr and isinstance(statement.value.value, str)  # type: ignore[attr-defined]
 
 
-def _local_imports(tree: ast.AST, path: Path, root: Path) -> set[Path]:
-    found: set[Path] = set()
+def _imported(tree: ast.AST) -> set[str]:
+    """Dotted names that a module imports; of ``from a import b`` both ``a`` and ``a.b``, for ``b`` may be a module."""
+    found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        else:
-            continue
-        for name in names:
-            found |= _files_of(name, root)
-    return found - {path}
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
 
 
 def _files_of(name: str, root: Path) -> set[Path]:

@@ -10,17 +10,17 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib import metadata
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from cairn.errors import CairnError
-from cairn.io.atomic import sha256, write_json
+from cairn.io.atomic import write_json
+from cairn.provenance.cards import CARD_FORMAT, check_inputs, hashes
 from cairn.provenance.code import code_hash
-
-PACKAGES = ("antspyx", "monai", "nibabel", "numpy", "pandas", "scikit-learn", "scipy", "snakemake", "torch")
+from cairn.provenance.environment import installed, pins, pins_hash
 
 
 @dataclass
@@ -32,33 +32,45 @@ class Job:
     config: Any = None
     started: float = field(default_factory=time.time)
 
-    def card(self, path: Path, inputs: Iterable[Path] = (), outputs: Iterable[Path] = (), **facts: Any) -> None:
-        """Write ``run.json``: inputs and outputs by sha256, code hash, configuration, versions, hardware, cost."""
+    def card(
+        self, path: Path, inputs: Iterable[Path] = (), outputs: Iterable[Path] = (),
+        known: Mapping[str, str] | None = None, **facts: Any,
+    ) -> None:  # fmt: skip
+        """Write ``run.json``: inputs and outputs by sha256, code hash, configuration, environment, hardware, cost.
+
+        Args:
+            path: where it goes.
+            inputs: files that were read; of a folder, every file in it.
+            outputs: files that were made, declared to the workflow or not; of a folder, every file in it.
+            known: inputs whose SHA-256 the stage took itself, by path.
+            **facts: what else the stage has to say.
+
+        Raises:
+            CairnError: code ``tampered``, when an input is not what the job that made it wrote.
+        """
+        began = time.perf_counter()
         usage = resource.getrusage(resource.RUSAGE_SELF)
+        finished = time.time()
+        read = hashes(inputs)
+        check_inputs(read)
         write_json(path, {
+            "format": CARD_FORMAT,
             "stage": self.stage,
             "code": code_hash(self.script),
             "config": self.config,
             "config_sha256": hashlib.sha256(json.dumps(self.config, sort_keys=True).encode()).hexdigest(),
-            "inputs": {p.as_posix(): sha256(p) for p in inputs},
-            "outputs": {p.as_posix(): sha256(p) for p in outputs},
-            "versions": {"python": platform.python_version(), **_versions()},
+            "inputs": read | dict(known or {}),
+            "outputs": hashes(outputs),
+            "environment": {"pins": pins_hash(self.script), "packages": installed(pins(self.script))},
             "hardware": {"machine": platform.machine(), "processor": _processor(), "cores": os.cpu_count(), **_gpu()},
-            "wall_s": round(time.time() - self.started, 2),
+            "started": datetime.fromtimestamp(self.started, UTC).isoformat(timespec="seconds"),
+            "finished": round(finished, 3),
+            "wall_s": round(finished - self.started, 2),
             "cpu_s": round(usage.ru_utime + usage.ru_stime, 2),
             "peak_memory_mb": round(usage.ru_maxrss / 1024, 1),
+            "provenance_s": round(time.perf_counter() - began, 3),
             "facts": facts,
         })  # fmt: skip
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _gpu() -> dict[str, str]:

@@ -12,7 +12,7 @@ import pytest
 
 from cairn.cohort.plan import visits
 from cairn.cohort.scanner import poses
-from cairn.cohort.shard import gather_labels, make_shard
+from cairn.cohort.shard import make_shard
 from cairn.config.cohort import CohortSet
 from cairn.io.atomic import sha256
 from cairn.io.nifti import read_mask, read_scan
@@ -20,8 +20,9 @@ from cairn.io.tables import INDEX_COLUMNS, LABEL_COLUMNS, read_table
 
 
 def make(config, spec, donors, out: Path, shards: int = 1, name: str = "infarct_ft") -> dict[str, str]:
+    files = sorted(donors.glob("*.safetensors"))
     for shard in range(shards):
-        make_shard(config, name, spec, shard, shards, donors, out / "raw", out / "truth")
+        make_shard(config, name, spec, shard, shards, files, out / "raw", out / "truth")
     return {
         p.relative_to(out).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in out.rglob("*.nii.gz")
     }  # fmt: skip
@@ -142,7 +143,6 @@ def test_pretraining_has_no_labels_and_age_is_labelled_in_years(config, donors, 
     make(config, pretrain, donors, tmp_path / "pre", name="pre")
     make(config, age, donors, tmp_path / "age", name="age")
     assert read_table(tmp_path / "pre/truth/labels/0000.tsv", LABEL_COLUMNS) == []
-    gather_labels([tmp_path / "age/truth/labels/0000.tsv"], tmp_path / "labels.tsv")
-    (row,) = read_table(tmp_path / "labels.tsv", LABEL_COLUMNS)
+    (row,) = read_table(tmp_path / "age/truth/labels/0000.tsv", LABEL_COLUMNS)
     assert 70 <= float(row["value"]) <= 71
     assert row["mask"] == "n/a"

@@ -23,7 +23,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 def plan(tree: Path) -> dict[str, str]:
-    listing = Listing(tree / "data", "bids", SHARDS, tree / "memory.json", tree / "index")
+    listing = Listing(tree / "data", "bids", SHARDS, tree / "tokens.json", tree / "met.json", tree / "index")
     return {shard: listing.fingerprint(shard) for shard in listing.shards}
 
 
