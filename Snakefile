@@ -17,16 +17,24 @@ include: "rules/pretrain.smk"
 include: "rules/finetune.smk"
 include: "rules/evaluate.smk"
 include: "rules/report.smk"
+include: "rules/tables.smk"
+
+
+onstart:
+    PLAN.record(config)
 
 
 rule all:
-    """The leaderboard's page and the quality page."""
+    """The leaderboard's page, the quality page, and the card of every job: what lacks its card is made again."""
     default_target: True
     input:
         rules.report.output.page,
         rules.qc.output.page,
+        outputs(*JOBS, only="card"),
         APPLIED,
     localrule: True
+    message:
+        "everything is there"
 
 
 rule fetch:
@@ -37,38 +45,37 @@ rule fetch:
 
 
 rule cohort:
-    """Raw scans of the embedded cohort, and the index of every data set."""
+    """Raw scans of the embedded cohort; index, manifest and labels of every data set; the check for leaks."""
     input:
-        [f for d in PLAN.datasets for f in shard_files(d, INDEX)],
+        outputs("build_donor", "cohort_shard", "index_shard", "manifest", "labels", "leakage"),
     localrule: True
 
 
 rule preprocess:
     """Every scan preprocessed, and the quality page."""
     input:
-        [f for d in PLAN.datasets for f in shard_files(d, SHARD_INDEX)],
-        rules.qc.output.page,
+        outputs("preprocess_shard", "qc"),
     localrule: True
 
 
 rule pretrain:
     """Every encoder."""
     input:
-        expand(ENCODER, run=PLAN.pretrained_runs, seed=PLAN.seeds),
+        outputs("pretrain_encoder"),
     localrule: True
 
 
 rule finetune:
     """Every fine-tuned model."""
     input:
-        expand(MODEL, run=PLAN.runs, task=PLAN.tasks, seed=PLAN.seeds),
+        outputs("finetune_model"),
     localrule: True
 
 
 rule evaluate:
-    """Scores of every run on every task."""
+    """Predictions and scores of every run on every task."""
     input:
-        expand(SCORES, run=PLAN.runs, task=PLAN.tasks),
+        outputs("predict_test", "evaluate_run"),
     localrule: True
 
 

@@ -26,6 +26,7 @@ except CairnError as error:
     raise WorkflowError(str(error))
 
 R = PLAN.results
+JOBS = PLAN.jobs()
 RES = "results/resources"
 GPU = PLAN.gpus_per_job
 
@@ -43,6 +44,13 @@ def code_of(script):
 def pins_of(script):
     """Hash of the locked versions of what a workflow script imports from elsewhere."""
     return pins_hash(BASE / "workflow" / "scripts" / f"{script}.py", BASE / "src")
+
+
+def outputs(*names, only=""):
+    """Files of all jobs of these rules, or of each the one that the rule calls ``only``."""
+    patterns = {name: getattr(rules, name).output for name in names}
+    chosen = {n: [str(p[only])] if only else list(map(str, p)) for n, p in patterns.items()}
+    return [path for name in names for job in JOBS[name] for path in expand(chosen[name], **job)]
 
 
 def shard_files(dataset, pattern):

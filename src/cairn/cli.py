@@ -21,6 +21,62 @@ def cairn() -> None:
     """Questions about a finished experiment, asked from the repository's folder."""
 
 
+@app.command()
+def restore(
+    experiment: Experiment = "",
+    check: Annotated[bool, typer.Option("--check", help="Only look: set nothing aside, change no time.")] = False,
+    every: Annotated[bool, typer.Option("--every", help="Read every file again, whatever its time says.")] = False,
+) -> None:
+    """Compare every file with the card of the job that made it; name what differs and set it aside.
+
+    After `dvc pull`, or in doubt. What is set aside, and what rests on it, `snakemake --cores all` makes again. Ends
+    with status 1 when something differed.
+    """
+    from cairn.provenance.lineage import card_files
+    from cairn.provenance.restore import restore as compare
+    from cairn.provenance.restore import unrecorded, words
+
+    results = results_of(experiment)
+    found = compare(results, every, change=not check)
+    lost = unrecorded(Path(".snakemake/metadata"), [p.as_posix() for p in card_files(results)])
+    print(words(found, lost))
+    if found.faults or lost:
+        raise typer.Exit(1)
+
+
+@app.command()
+def rebuild(
+    run: str,
+    task: str,
+    metric: str,
+    experiment: Experiment = "",
+    into: Annotated[
+        str, typer.Option(help="New folder to work in; default: a temporary one, removed when equal.")
+    ] = "",
+    cores: Annotated[str, typer.Option(help="Cores, as Snakemake takes them.")] = "all",
+) -> None:
+    """Make a number again in a clean folder, from the raw files, and compare it and all that it rests on.
+
+    Equal bytes are asked for on a CPU; where a GPU has a part, values within the stated tolerance. Ends with status 1
+    when the number is not the same.
+    """
+    import shutil
+    import tempfile
+
+    from cairn.provenance.rebuild import rebuild as make_again
+    from cairn.provenance.rebuild import report
+
+    folder = Path(into) if into else Path(tempfile.mkdtemp(prefix="cairn-rebuild-"))
+    found = make_again(results_of(experiment), run, task, metric, folder, cores)
+    print(report(run, task, metric, found))
+    if found.same and not into:
+        shutil.rmtree(folder)
+    else:
+        print(f"Made in {folder}.")
+    if not found.same:
+        raise typer.Exit(1)
+
+
 def results_of(experiment: str) -> Path:
     """Folder of an experiment's results, relative to the current folder.
 

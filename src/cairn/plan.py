@@ -22,6 +22,7 @@ from cairn.config.runs import Run, read_runs
 from cairn.datasets.layouts import SUFFIXES
 from cairn.datasets.listing import Listing
 from cairn.errors import CairnError
+from cairn.io.atomic import read_json, write_json
 from cairn.io.sharding import shard_name, shard_of
 from cairn.io.stat_cache import StatCache
 
@@ -156,6 +157,12 @@ class Plan:
             found[name] = [shard_name(n) for n in sorted(numbers)]
         return found
 
+    def record(self, config: Mapping[str, Any]) -> None:
+        """Keep the merged configuration beside the results: `cairn rebuild` and the exports read it."""
+        path = self.root / self.results / "config.json"
+        if not path.is_file() or read_json(path) != config:
+            write_json(path, dict(config))
+
     @property
     def roles(self) -> dict[str, list[str]]:
         """Uses of each data set: ``pretrain``, ``finetune``, ``indomain``, ``test``."""
@@ -234,6 +241,33 @@ class Plan:
         return int(
             probe is not None and subprocess.run([probe, "-L"], capture_output=True, check=False).returncode == 0
         )
+
+    def jobs(self) -> dict[str, list[dict[str, str]]]:
+        """Every job of the experiment: the wildcards of each rule's jobs. Fetching, and what `apply` adds, left out."""
+        shards = {d: [{"dataset": d, "shard": s} for s in self.shards[d]] for d in self.datasets}
+        labelled = [d for d, roles in self.roles.items() if set(roles) & set(ROLES)]
+        seeds = [{"seed": str(s)} for s in self.seeds]
+        entries = [{"run": r, "task": t} for r in self.runs for t in self.tasks]
+        trained = [entry | seed for entry in entries for seed in seeds]
+        return {
+            "build_donor": [
+                {"donor": d} for d in dict.fromkeys(d for n in self.cohort_datasets for d in self.donors_of(n))
+            ],
+            "cohort_shard": [job for d in self.cohort_datasets for job in shards[d]],
+            "index_shard": [job for d in self.real_datasets for job in shards[d]],
+            "manifest": [{"dataset": d} for d in self.datasets],
+            "labels": [{"dataset": d} for d in labelled],
+            "leakage": [{}],
+            "preprocess_shard": [job for d in self.datasets for job in shards[d]],
+            "qc": [{}],
+            "pretrain_encoder": [{"run": r, **seed} for r in self.pretrained_runs for seed in seeds],
+            "finetune_model": trained,
+            "predict_test": trained,
+            "evaluate_run": entries,
+            "leaderboard": [{}],
+            "report": [{}],
+            "tables": [{}],
+        }
 
     # --- configuration of jobs -------------------------------------------------------------------------------------
     def package_job(self, package: str) -> str:

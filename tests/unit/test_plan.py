@@ -64,12 +64,17 @@ def test_run_on_labels_that_no_task_has(tmp_path):
         Plan(changed("runs", str(tmp_path / "runs.tsv")), ROOT)
 
 
+EVALUATIONS = {"evaluate", "evaluate masks", "leaderboard"}
+
+
 def jobs(config):
     plan = Plan(config, ROOT)
     return {
         "pretrain": plan.pretrain_job("mae", "0"), "age": plan.finetune_job("mae", "age", "0"),
         "infarct": plan.finetune_job("mae", "infarct", "0"), "predict": plan.predict_job("mae", "age", "0"),
-        "evaluate": plan.evaluate_job("mae", "age"), "preprocess": plan.preprocess_job(),
+        "evaluate": plan.evaluate_job("mae", "age"),
+        "evaluate masks": plan.evaluate_job("mae", "meningioma"), "leaderboard": plan.leaderboard_job(),
+        "preprocess": plan.preprocess_job(),
         "cohort": plan.cohort_job("age_few"), "test": plan.cohort_job("age_test"),
     }  # fmt: skip
 
@@ -78,10 +83,12 @@ def jobs(config):
     ("edit", "moved"),
     [(("tasks", "age", "recipe", {"learning_rate": 0.01}), {"age"}),
      (("objectives", "mae", "mask_ratio", 0.7), {"pretrain"}),
-     (("evaluate", "nsd_tolerance_mm", 2.0), {"evaluate"}),
+     (("evaluate", "nsd_tolerance_mm", 2.0), {"evaluate masks", "leaderboard"}),
      (("preprocess", "grid", "spacing_mm", 4.0), {"preprocess"}),
      (("datasets", "age_test", "cohort", "subjects", 6), {"test"}),
-     (("note", "other"), set()), (("tasks", "age", "title", "Years"), {"evaluate"}),
+     (("evaluate", "worst_error_years", 50.0), {"evaluate", "leaderboard"}),
+     (("evaluate", "permutations", 600), {"leaderboard"}), (("evaluate", "resamples", 600), EVALUATIONS),
+     (("note", "other"), set()), (("tasks", "age", "title", "Years"), {"leaderboard"}),
      (("qc", {"dice_min": 0.8}), set())],
 )  # fmt: skip
 def test_an_edit_moves_the_jobs_that_use_it(edit, moved):

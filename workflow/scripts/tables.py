@@ -1,0 +1,14 @@
+"""Write what `dvc metrics` and `dvc plots` show."""
+
+from pathlib import Path
+
+from cairn.provenance import Job, script
+from cairn.report.tables import write_tables
+
+
+def main(job: Job, leaderboard: Path, histories: list[Path], metrics: Path, scores: Path, curves: Path, card: Path):
+    write_tables(leaderboard, histories, metrics, scores, curves)
+    job.card(card, [leaderboard, *histories], [metrics, scores, curves])
+
+
+script(__doc__, main, leaderboard=Path, histories=[Path], metrics=Path, scores=Path, curves=Path, card=Path)
