@@ -331,20 +331,21 @@ class Plan:
 
     def finetune_job(self, run: str, task: str, seed: str) -> str:
         """What fine-tuning one model needs."""
-        row, e = self.runs[run], self.experiment
-        return _json({
-            "run": run, "seed": _seed(e.seed, seed), "method": row.method, "task": self._task(task, "title"),
-            "network": e.networks[row.network] if row.network else None, "finetune": self._recipe(task),
-            "device": e.device,
-        })  # fmt: skip
+        recipe, voxels = self._recipe(task), "classical_max_voxels"
+        if self.runs[run].method == "classical":
+            recipe = {voxels: recipe[voxels]}
+        else:
+            del recipe[voxels]
+        return _json({**self._model_job(run, task, seed), "finetune": recipe})
 
     def predict_job(self, run: str, task: str, seed: str) -> str:
         """What predicting with one model needs."""
+        return _json(self._model_job(run, task, seed))
+
+    def _model_job(self, run: str, task: str, seed: str) -> dict[str, Any]:
         row, e = self.runs[run], self.experiment
-        return _json({
-            "run": run, "seed": _seed(e.seed, seed), "method": row.method, "task": self._task(task, "title"),
-            "network": e.networks[row.network] if row.network else None, "device": e.device,
-        })  # fmt: skip
+        job = {"run": run, "seed": _seed(e.seed, seed), "method": row.method, "task": self._task(task, "title")}
+        return job if row.method == "classical" else {**job, "network": e.networks[row.network], "device": e.device}
 
     def evaluate_job(self, run: str, task: str) -> str:
         """What scoring one run on one task needs."""
