@@ -19,7 +19,7 @@ from cairn.config.base import parse
 from cairn.config.experiment import DatasetConfig, ExperimentConfig
 from cairn.config.learn import FinetuneConfig
 from cairn.config.runs import Run, read_runs
-from cairn.datasets.layouts import SUFFIXES
+from cairn.datasets.labels import label_files
 from cairn.datasets.listing import Listing
 from cairn.errors import CairnError
 from cairn.io.atomic import read_json, write_json
@@ -315,10 +315,8 @@ class Plan:
         if self.datasets[dataset].kind == "cohort":
             return ""
         source = self.root / self.label_source(dataset)
-        folder = source if source.is_dir() else source.parent
-        names = sorted(p for p in folder.rglob("*") if p.name.startswith(("label", "seg")) or p.name.endswith(SUFFIXES))
         with StatCache(self.state(f"labels/{dataset}.json")) as cache:
-            rows = [(p.relative_to(folder).as_posix(), cache.sha256(p)) for p in names if p.is_file()]
+            rows = [(os.path.relpath(p, source), cache.sha256(p)) for p in label_files(source) if p.is_file()]
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
 
     def pretrain_job(self, run: str, seed: str) -> str:

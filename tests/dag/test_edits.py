@@ -28,6 +28,7 @@ TASKS = ("infarct", "meningioma", "age")
 TESTS = ("infarct_test", "meningioma_test", "age_test")
 COHORT = ("pretrain", "infarct_few", "meningioma_few", "age_few", *TESTS)
 EVERY = (*COHORT, "mine")
+LABELLED = ("infarct_few", "meningioma_few", *TESTS)  # of the cohort: age is fine-tuned on "mine"
 SCANS = "data/my scans"
 SUBJECT = "0003"
 CONFIG = "config/study.yaml"
@@ -46,7 +47,7 @@ def shard(subject: str) -> str:
 
 def shards(rule: str, datasets: Iterable[str]) -> set:
     """A rule's jobs for all shards of data sets."""
-    numbers = {d: ("0000",) for d in COHORT} | {
+    numbers = dict.fromkeys(COHORT, ("0000",)) | {
         "pretrain": ("0000", "0001"), "mine": sorted({shard(f"{n:04d}") for n in range(5)}),
     }  # fmt: skip
     return {job for d in datasets for job in jobs(rule, dataset=d, shard=numbers[d])}
@@ -73,7 +74,8 @@ def evaluated(task: str | Iterable[str]) -> set:
 
 PRETRAINED = jobs("pretrain_encoder", run="mae", seed="0") | trained("mae", TASKS)
 ONE_SHARD = (
-    jobs("index_shard", dataset="mine", shard=shard(SUBJECT)) | jobs("preprocess_shard", dataset="mine", shard=shard(SUBJECT))
+    jobs("index_shard", dataset="mine", shard=shard(SUBJECT))
+    | jobs("preprocess_shard", dataset="mine", shard=shard(SUBJECT))
     | jobs("manifest", dataset="mine") | jobs("leakage") | jobs("qc") | trained(RUNS, "age")
 )  # fmt: skip
 PREPROCESSED = shards("preprocess_shard", EVERY) | jobs("qc") | PRETRAINED | trained(RUNS, TASKS)
@@ -82,9 +84,6 @@ AGE_TEST = (
     | jobs("manifest", dataset="age_test") | jobs("labels", dataset="age_test") | jobs("leakage") | jobs("qc")
     | jobs("predict_test", run=RUNS, task="age", seed="0") | evaluated("age")
 )  # fmt: skip
-
-
-# --- the edits -----------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -166,6 +165,14 @@ def add_scan(root: Path) -> None:
     shutil.copy(root / scan(SUBJECT), root / scan(SUBJECT, "T2star"))
 
 
+def tell_sex(root: Path) -> None:
+    (root / SCANS / "participants.tsv").write_text(f"participant_id\tsex\nsub-{SUBJECT}\tF\n")
+
+
+def sort_config(root: Path) -> None:
+    (root / CONFIG).write_text(yaml.safe_dump(yaml.safe_load((root / CONFIG).read_text())))
+
+
 NONE: set = set()
 EDITS: dict[str, tuple[Edit, set]] = {
     # what changes nothing
@@ -176,8 +183,7 @@ EDITS: dict[str, tuple[Edit, set]] = {
     "comment in the Snakefile": (text("Snakefile", "^min_version", "# a comment\nmin_version"), NONE),
     "comment in the configuration": (text(CONFIG, r"\A", "# a comment\n"), NONE),
     "order of the configuration": (
-        Edit((CONFIG,), lambda r: (r / CONFIG).write_text(yaml.safe_dump(yaml.safe_load((r / CONFIG).read_text()))) and None),
-        NONE,
+        Edit((CONFIG,), sort_config), NONE,
     ),
     "a default written out": (config("finetune", "clip_norm", 1.0), NONE),
     "memory and time of a rule": (text("rules/pretrain.smk", "mem_mb=4000", "mem_mb=9000"), NONE),
@@ -210,17 +216,14 @@ EDITS: dict[str, tuple[Edit, set]] = {
     "pin of torch": (
         text("envs/requirements.in", r"^torch==\S+", "torch==99.0"),
         {("build_donor", (("donor", d),)) for d in ("oasis", "robex")} | shards("cohort_shard", COHORT)
-        | jobs("manifest", dataset=COHORT) | jobs("labels", dataset=[d for d in COHORT if d not in ("pretrain", "age_few")])
-        | jobs("leakage") | PREPROCESSED,
+        | jobs("manifest", dataset=COHORT) | jobs("labels", dataset=LABELLED) | jobs("leakage") | PREPROCESSED,
     ),
     # data
     "one scan changed": (Edit((scan(SUBJECT),), change_scan), ONE_SHARD),
     "one scan added": (Edit((scan(SUBJECT, "T2star"),), add_scan), ONE_SHARD),
     "one scan removed": (Edit((scan(SUBJECT, "T2w"),), lambda r: (r / scan(SUBJECT, "T2w")).unlink()), ONE_SHARD),
     "what is said of a person": (
-        Edit((f"{SCANS}/participants.tsv",),
-             lambda r: (r / SCANS / "participants.tsv").write_text(f"participant_id\tsex\nsub-{SUBJECT}\tF\n") and None),
-        ONE_SHARD,
+        Edit((f"{SCANS}/participants.tsv",), tell_sex), ONE_SHARD,
     ),
     "one label": (
         text("data/labels.tsv", rf"^({SUBJECT}\t1\t)\S+", r"\g<1>50.0"),
@@ -253,7 +256,9 @@ EDITS: dict[str, tuple[Edit, set]] = {
     "the note": (config("note", "Other words."), jobs("report")),
     "a plot's colour": (text("src/cairn/report/style.py", "#1f6f9f", "#1f6f90"), jobs("report")),
     "the page's style": (text("src/cairn/report/page.css", r"\Z", "\nbody { margin: 1px }\n"), jobs("report")),
-    "pin of matplotlib": (text("envs/requirements-py311.lock", r"^matplotlib==\S+", "matplotlib==99.0"), jobs("report")),
+    "pin of matplotlib": (
+        text("envs/requirements-py311.lock", r"^matplotlib==\S+", "matplotlib==99.0"), jobs("report"),
+    ),
 }  # fmt: skip
 
 

@@ -56,6 +56,14 @@ def fomo_labels(folder: Path, kind: str, mask_sequence: str, out: Path) -> None:
     _write(out, rows)
 
 
+def label_files(source: Path) -> list[Path]:
+    """The files that labels are read from: a table and the masks that it names, or those of FOMO's tree."""
+    if source.is_dir():
+        return sorted(p for p in source.rglob("*") if p.name.startswith(("label", "seg")))
+    masks = {source.parent / row["mask"] for row in read_table(source, LABEL_COLUMNS) if row["mask"] != MISSING}
+    return [source, *sorted(masks)]
+
+
 def _write(out: Path, rows: list[dict[str, str]]) -> None:
     """Write the table; each mask stands there by its hash too, so that a changed mask changes the table."""
     for row in rows:
