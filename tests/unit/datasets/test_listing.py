@@ -1,11 +1,13 @@
 """Guards the plan-time fingerprints: content moves them, a touch does not, and only the touched shard is affected."""
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from cairn.datasets import listing
 from cairn.datasets.index import index_shard
 from cairn.datasets.listing import Listing
 from cairn.io.nifti import write_scan
@@ -73,3 +75,42 @@ def test_added_and_removed_scans_move_their_shard_alone(tree):
     assert len(moved(first, plan(tree))) == 1
     write_scan(tree / "data/sub-9/anat/sub-9_T2w.nii.gz", np.eye(4)[..., None].repeat(4, -1), np.eye(4))
     assert len(moved(first, plan(tree))) <= 2
+
+
+def copied(tree: Path, to: Path, *names: str) -> Path:
+    """A clone: the same contents, every time new."""
+    for name in names:
+        (shutil.copytree if (tree / name).is_dir() else shutil.copy)(tree / name, to / name)
+    for number, path in enumerate(sorted((to / "data").rglob("*.nii.gz"))):
+        os.utime(path, (1000 + number, 1000 + number))
+    return to
+
+
+def test_a_clone_with_other_times_has_the_same_fingerprints(tree, tmp_path_factory):
+    first = plan(tree)
+    index_all(tree)
+    clone = copied(tree, tmp_path_factory.mktemp("clone"), "data", "index", "tokens.json")
+    assert plan(clone) == first
+
+
+def test_an_edit_undone_is_no_edit(tree):
+    scan = tree / "data/sub-3/anat/sub-3_T1w.nii.gz"
+    first, data, was = plan(tree), scan.read_bytes(), scan.stat()
+    index_all(tree)
+    write_scan(scan, np.full((4, 4, 4), 7, np.int16), np.eye(4))
+    os.utime(scan, (2, 2))
+    assert len(moved(first, plan(tree))) == 1
+    scan.write_bytes(data)
+    os.utime(scan, (3, 3))
+    assert plan(tree) == first
+    os.utime(scan, ns=(was.st_atime_ns, was.st_mtime_ns))
+    assert plan(tree) == first
+
+
+def test_a_second_look_reads_no_scan(tree, monkeypatch):
+    plan(tree)
+    index_all(tree)
+    os.utime(tree / "data/sub-3/anat/sub-3_T1w.nii.gz", (1, 1))
+    plan(tree)
+    monkeypatch.setattr(listing, "sha256", lambda path: pytest.fail(f"{path} was read"))
+    plan(tree)
