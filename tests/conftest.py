@@ -23,7 +23,11 @@ class Checkout:
 
     def snakemake(self, *arguments: str, ok: bool = True) -> str:
         """Run snakemake there on two cores; returns what it printed."""
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+        return self.python("-m", "snakemake", "--cores", "2", *arguments, ok=ok)
+
+    def python(self, *arguments: str, ok: bool = True) -> str:
+        """Run Python there; returns what it printed."""
+        command = [sys.executable, *arguments]
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         environment = os.environ | {"PYTHONPATH": str(self.root / "src"), "PATH": path}
         done = subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True, check=False)
