@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +61,12 @@ def make_checkout(folder: Path, packages: Path) -> Checkout:
     (folder / PACKAGES).parent.mkdir(parents=True, exist_ok=True)
     (folder / PACKAGES).symlink_to(packages, target_is_directory=True)
     return Checkout(folder)
+
+
+@pytest.fixture(scope="session")
+def new_checkout(packages: Path) -> Callable[[Path], Checkout]:
+    """Makes a checkout in a folder."""
+    return lambda folder: make_checkout(folder, packages)
 
 
 @pytest.fixture(scope="session")

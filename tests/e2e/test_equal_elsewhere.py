@@ -44,10 +44,8 @@ def test_an_altered_score_does_not_survive_a_rebuild(finished, tmp_path):
 
 
 @pytest.mark.slow
-def test_one_core_in_another_folder_gives_the_same_bytes(finished, packages, tmp_path):
-    from conftest import make_checkout
-
-    other = make_checkout(tmp_path / "ein anderer Ordner, größer", packages)
+def test_one_core_in_another_folder_gives_the_same_bytes(finished, new_checkout, tmp_path):
+    other = new_checkout(tmp_path / "ein anderer Ordner, größer")
     other.snakemake("--configfile", "config/ci.yaml", "--cores", "1")
     for name in RESULTS:
         assert (other.root / R / name).read_bytes() == (finished.root / R / name).read_bytes(), name
