@@ -23,7 +23,7 @@ def cpu() -> str:
 def test_losses(tmp_path):
     torch.set_num_threads(1)
     made = make_set(tmp_path, "classification", 8)
-    run_pretrain(tmp_path, made.index, steps=30, log_every=1, validate_every=10, state_every=30)
+    run_pretrain(tmp_path, made.index, steps=30, warmup_steps=3, log_every=1, validate_every=10, state_every=30)
     records = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
     found = {
         "loss": [r["loss"] for r in records if "loss" in r],

@@ -13,18 +13,24 @@ Device = Literal["auto", "cpu", "cuda"]
 
 
 class OptimConfig(Section):
-    """AdamW with linear warm-up and a cosine to zero."""
+    """AdamW with a linear warm-up and a fall to zero."""
 
     steps: int = Field(default=300, ge=1)
-    """Updates of the weights. May grow later: training then goes on from its last state, under the longer schedule."""
+    """Updates of the weights. May grow later: under schedule ``constant`` training goes on from before its decay."""
     batch_size: int = Field(default=4, ge=1)
     """Samples a step."""
     learning_rate: float = Field(default=1e-3, gt=0)
     """Largest learning rate."""
     weight_decay: float = Field(default=0.01, ge=0)
     """Decoupled weight decay."""
-    warmup_share: float = Field(default=0.1, ge=0, lt=1)
-    """Share of the steps in which the learning rate rises from 0."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """``constant``: warm-up, constant, decay; a run made longer ends as if it had been so long from the start.
+    ``cosine``, of published recipes: falls from the warm-up on; a run made longer starts anew."""
+    warmup_steps: int = Field(default=30, ge=0)
+    """Steps in which the learning rate rises from 0; a number, so that a longer run begins no differently."""
+    decay_share: float = Field(default=0.2, ge=0, le=1)
+    """Share of the steps, at the end, in which a constant rate falls to 0 (1 - sqrt; Hägele et al. 2024, arXiv
+    2405.18392)."""
     clip_norm: float = Field(default=1.0, gt=0)
     """Largest norm of the gradient."""
     state_every: int = Field(default=100, ge=1)
@@ -48,6 +54,8 @@ class PretrainConfig(OptimConfig):
     """Updates of the weights. 400 steps of 4 views of 48^3 take a minute on a CPU core; on a GPU, 100,000 are usual."""
     validate_every: int = Field(default=100, ge=1)
     """Steps between two losses over the held-back subjects; they choose nothing."""
+    warmup_steps: int = Field(default=40, ge=0)
+    """Steps in which the learning rate rises from 0."""
     val_share: float = Field(default=0.1, ge=0, lt=1)
     """Share of the subjects held back; 0: none."""
 
@@ -61,6 +69,8 @@ class FinetuneConfig(OptimConfig):
     """Sessions a step, each with all its sequences."""
     learning_rate: float = Field(default=2e-3, gt=0)
     """Largest learning rate."""
+    warmup_steps: int = Field(default=5, ge=0)
+    """Steps in which the learning rate rises from 0."""
     state_every: int = Field(default=25, ge=1)
     """Steps between two saved states."""
     validate_every: int = Field(default=10, ge=1)

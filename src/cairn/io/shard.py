@@ -85,7 +85,7 @@ def write_shard(path: Path, sessions: Sequence[PreprocessedSession]) -> None:
         tensors[f"{item.key}/mask"] = np.ascontiguousarray(item.mask, dtype=np.uint8)
         geometry[item.key] = item.geometry.to_json()
     header = json.dumps({"format": FORMAT, "sessions": geometry}, sort_keys=True)
-    with atomic_path(path) as temporary:
+    with atomic_path(path, sum(t.nbytes for t in tensors.values())) as temporary:
         save_file(tensors, temporary, metadata={"cairn": header})
 
 

@@ -35,7 +35,7 @@ def save_weights(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, A
     from safetensors.torch import save_file
 
     plain = {name: tensors[name].detach().cpu().contiguous().clone() for name in sorted(tensors)}
-    with atomic_path(path) as temporary:
+    with atomic_path(path, sum(t.nbytes for t in plain.values())) as temporary:
         save_file(plain, temporary, metadata=pack_meta(meta))
 
 

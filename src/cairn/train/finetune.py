@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cairn.config.networks import NetworkConfig
 from cairn.errors import CairnError
-from cairn.io.atomic import sha256, write_text
+from cairn.io.atomic import remove_left_overs, sha256, write_text
 from cairn.io.sessions import open_sessions
 from cairn.nets.blocks import parameters
 from cairn.nets.meta import read_meta
@@ -22,11 +22,12 @@ from cairn.tasks.cases import LabelledSet, common_box, labelled_cases
 from cairn.tasks.registry import build_task
 from cairn.train.cases import collate, training_sample
 from cairn.train.devices import compile_encoder, describe, set_up
+from cairn.train.history import lines
 from cairn.train.inference import Predictor
 from cairn.train.jobs import FinetuneJob
 from cairn.train.loop import Loop, Problem, Result
 from cairn.train.split import split_subjects
-from cairn.train.state import StateFolder, state_key
+from cairn.train.state import open_states, state_key
 
 
 class FinetuneProblem(Problem):
@@ -138,15 +139,17 @@ def finetune(
     problem = FinetuneProblem(job, labelled)
     loaded = start_weights(job, weights, problem)
     compile_encoder(problem.module, device, job.finetune.compile)
-    plain = job.model_dump(mode="json", exclude={"run": True, "finetune": {"steps"}})
+    plain = job.model_dump(mode="json", exclude={"run": True, "finetune": {"steps", "state_every"}})
     data = sorted(sha256(p) for p in [*shards, labels, *weights])
     masks = sorted(sha256(label.mask) for label in labelled.labels if label.mask)
-    states = StateFolder(state, state_key(job=plain, code=code, data=data, masks=masks, device=device.type))
-    result = Loop(problem, job.finetune, states, device).run()
-    save_weights(model, result.tensors, model_meta(job, problem, result))
-    write_text(history, states.history.read_text(encoding="utf-8"))
+    key = state_key(job=plain, code=code, data=data, masks=masks, device=device.type)
+    with open_states(state, key) as states:
+        result = Loop(problem, job.finetune, states, device).run()
+        remove_left_overs(model.parent)
+        save_weights(model, result.tensors, model_meta(job, problem, result))
+        write_text(history, lines(result.records))
     return {
-        "best": result.best, "schedule": result.schedule, "weights": loaded, "model_sha256": sha256(model),
+        "best": result.best, "weights": loaded, "model_sha256": sha256(model),
         "subjects": {"train": _subjects(problem, problem.train), "val": _subjects(problem, problem.val)},
         "skipped": labelled.skipped, "task": problem.task.facts, "parameters": parameters(problem.module),
         "samples_per_s": round(result.samples_per_s, 2), **describe(device, job.finetune.deterministic),

@@ -1,7 +1,8 @@
 """The loop: steps, validation, state. It knows neither an objective nor a task.
 
-A longer ``steps`` goes on from the last state under the schedule of the new total: the learning rate then rises once.
-That is not the run that the new total would have given from the start; the card's ``schedule`` shows both legs.
+A state holds nothing that a longer run would lack: it is taken before the record and the validation that the last step
+has in any case. So under schedule ``constant`` a longer ``steps`` goes on from the last state before the decay, and
+ends with the bytes of a run that had that many steps from the start.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from cairn.config.training import OptimConfig
 from cairn.errors import CairnError
 from cairn.ssl.draws import derived_seed
 from cairn.train.devices import precision
-from cairn.train.optim import learning_rate, make_optimizer, moments, restore_moments
-from cairn.train.progress import Progress
-from cairn.train.state import History, State, StateFolder
+from cairn.train.history import History, lines
+from cairn.train.optim import make_optimizer, moments, restore_moments
+from cairn.train.progress import Progress, say
+from cairn.train.schedule import course_of, learning_rate, warmup_warning
+from cairn.train.state import State, StateFolder
 
 Batch = Mapping[str, Tensor]
 PREFETCH = 4
@@ -57,8 +60,6 @@ class Result:
     tensors: dict[str, Tensor]
     step: int
     records: list[dict[str, Any]]
-    schedule: list[list[int]]
-    """Each leg: the last step under it, and the total that the learning rate was scheduled for."""
     best: dict[str, Any]
     """Step and numbers of the best validation, with ``keep_best``."""
     samples_per_s: float
@@ -78,11 +79,12 @@ class Loop:
         self.problem, self.config, self.states, self.device = problem, config, states, device
         self.module = problem.module.to(device)
         self.optimizer = make_optimizer(self.module, config)
+        self.course = course_of(config)
+        self.history: History
         self.step = 0
         self.window = [0.0, 0.0]  # sum and count of the losses since the last record
         self.best: dict[str, Any] = {}
         self.best_tensors: dict[str, Tensor] = {}
-        self.schedule: list[list[int]] = []
 
     def run(self) -> Result:
         """Train to the configured number of steps, from the newest state.
@@ -90,29 +92,31 @@ class Loop:
         Raises:
             CairnError: with code ``not-finite`` when the loss or its gradient is NaN or infinite.
         """
+        if warning := warmup_warning(self.config):
+            say(f"{self.problem.name}: {warning}")
         self._restore()
-        history = History(self.states.history, self.step)
         progress = Progress(self.problem.name, self.step, self.config.steps, self.config.batch_size)
         for batch in self._batches():
             loss = self._update(batch)
             self.window[0] += loss
             self.window[1] += 1
-            last = self.step == self.config.steps
-            if last or self.step % self.config.log_every == 0:
-                rate = learning_rate(self.config, self.step - 1)
-                history.add({"step": self.step, "loss": self.window[0] / self.window[1], "lr": rate})
-                self.window = [0.0, 0.0]
-            if last or self.step % self.config.validate_every == 0:
-                self._validate(history)
-            if last or self.step % self.config.state_every == 0:
+            if self.step % self.config.log_every == 0:
+                self._log()
+            if self.step % self.config.validate_every == 0:
+                self._validate()
+            if self.step % self.config.state_every == 0 or self.step in (self.course.trunk, self.course.steps):
                 self._save()
             progress.tick(self.step, loss)
+        if self.window[1]:
+            self._log()
+        if self.step % self.config.validate_every:
+            self._validate()
         rate = progress.rate(self.step)
         if self.problem.keep_best and self.best_tensors:
             tensors, step = self.best_tensors, self.best["step"]
         else:
             tensors, step = dict(self.module.state_dict()), self.step
-        return Result(tensors, step, history.records(), self.schedule, self.best, rate)
+        return Result(tensors, step, self.history.records, self.best, rate)
 
     def _update(self, batch: Batch) -> float:
         # Whatever draws from torch's own generator (dropout) is keyed by the step too.
@@ -148,7 +152,12 @@ class Loop:
                 if step + 2 * PREFETCH < self.config.steps:
                     ahead.append(pool.submit(self.problem.batch, step + 2 * PREFETCH))
 
-    def _validate(self, history: History) -> None:
+    def _log(self) -> None:
+        rate = learning_rate(self.config, self.step - 1)
+        self.history.add({"step": self.step, "loss": self.window[0] / self.window[1], "lr": rate})
+        self.window = [0.0, 0.0]
+
+    def _validate(self) -> None:
         self.module.eval()
         with torch.no_grad(), precision(self.device):
             numbers = self.problem.validate(self.device)
@@ -161,24 +170,24 @@ class Loop:
             if not self.best or rank > [-math.inf if r is None else r for r in self.best["rank"]]:
                 self.best = {"step": self.step, "rank": [r if math.isfinite(r) else None for r in rank], **shown}
                 self.best_tensors = {k: v.detach().cpu().clone() for k, v in self.module.state_dict().items()}
-        history.add({"step": self.step, **shown})
+        self.history.add({"step": self.step, **shown})
 
     def _save(self) -> None:
         tensors = {f"model.{k}": v for k, v in self.module.state_dict().items()}
         tensors |= moments(self.module, self.optimizer)
         tensors |= {f"best.{k}": v for k, v in self.best_tensors.items()}
-        schedule = [leg for leg in self.schedule if leg[1] != self.config.steps] + [[self.step, self.config.steps]]
-        self.schedule = schedule
-        self.states.save(State(self.step, tensors, {"best": self.best, "window": self.window, "schedule": schedule}))
+        meta = {"best": self.best, "window": self.window, "history": lines(self.history.records)}
+        self.states.save(State(self.step, self.course, tensors, meta))
 
     def _restore(self) -> None:
-        state = self.states.load(self.config.steps)
+        """Go on from the newest state of this run, if there is one."""
+        state = self.states.load(self.course)
+        self.history = History(self.states.history, state.meta["history"] if state else "")
         if state is None:
             return
         self.module.load_state_dict(_part(state.tensors, "model"))
         restore_moments(self.module, self.optimizer, state.tensors)
         self.step, self.best, self.window = state.step, state.meta["best"], state.meta["window"]
-        self.schedule = state.meta["schedule"]
         self.best_tensors = _part(state.tensors, "best")
 
 

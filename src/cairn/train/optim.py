@@ -1,8 +1,7 @@
-"""Optimiser and schedule, and how the optimiser's state becomes named tensors and back."""
+"""The optimiser, and how the optimiser's state becomes named tensors and back."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import torch
@@ -19,15 +18,6 @@ def make_optimizer(module: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
     vectors = [p for p in module.parameters() if p.requires_grad and p.ndim <= 1]
     groups = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
-
-
-def learning_rate(config: OptimConfig, step: int) -> float:
-    """Rate of update number ``step`` (from 0): linear rise over the warm-up, then a cosine that ends at 0."""
-    warmup = round(config.warmup_share * config.steps)
-    if step < warmup:
-        return config.learning_rate * (step + 1) / warmup
-    progress = (step - warmup) / max(1, config.steps - warmup)
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def moments(module: nn.Module, optimizer: torch.optim.AdamW) -> dict[str, Tensor]:

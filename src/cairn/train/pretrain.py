@@ -14,16 +14,17 @@ from cairn.config.networks import NetworkConfig
 from cairn.config.objectives import ObjectiveConfig
 from cairn.config.training import Device, PretrainConfig
 from cairn.errors import CairnError
-from cairn.io.atomic import sha256, write_text
+from cairn.io.atomic import remove_left_overs, sha256, write_text
 from cairn.io.sessions import Session, open_sessions
 from cairn.nets.blocks import parameters
 from cairn.nets.weights import save_weights
 from cairn.ssl.draws import derived_seed, generator, shuffled
 from cairn.ssl.registry import build_objective
 from cairn.train.devices import compile_encoder, describe, set_up
-from cairn.train.loop import Loop, Problem
+from cairn.train.history import lines
+from cairn.train.loop import Loop, Problem, Result
 from cairn.train.split import split_subjects
-from cairn.train.state import StateFolder, state_key
+from cairn.train.state import open_states, state_key
 
 
 class PretrainJob(Section):
@@ -119,21 +120,28 @@ def pretrain(
     device = set_up(job.device, threads, job.pretrain.deterministic)
     problem = PretrainProblem(job, open_sessions(shards))
     compile_encoder(problem.module, device, job.pretrain.compile)
-    plain = job.model_dump(mode="json", exclude={"run": True, "pretrain": {"steps"}})
+    plain = job.model_dump(mode="json", exclude={"run": True, "pretrain": {"steps", "state_every"}})
     key = state_key(job=plain, code=code, data=sorted(sha256(p) for p in shards), device=device.type)
-    result = Loop(problem, job.pretrain, StateFolder(state, key), device).run()
-    encoder = {k.removeprefix("encoder."): v for k, v in result.tensors.items() if k.startswith("encoder.")}
-    meta = {
-        "kind": "encoder", "network": job.network.model_dump(mode="json"),
-        "objective": job.objective.model_dump(mode="json"), "step": result.step,
-    }  # fmt: skip
-    save_weights(weights, encoder, meta)
-    write_text(history, (StateFolder(state, key).history).read_text(encoding="utf-8"))
+    with open_states(state, key) as states:
+        result = Loop(problem, job.pretrain, states, device).run()
+        remove_left_overs(weights.parent)
+        save_encoder(weights, job, result)
+        write_text(history, lines(result.records))
     return {
-        "steps": result.step, "schedule": result.schedule,
+        "steps": result.step,
         "final": {k: v for r in result.records[-2:] for k, v in r.items() if k != "lr"},
         "parameters": {"encoder": parameters(problem.module.encoder), "all": parameters(problem.module)},
         "sessions": {"train": len(problem.train), "val": len(problem.val)},
         "samples_per_s": round(result.samples_per_s, 2), "weights_sha256": sha256(weights),
         **describe(device, job.pretrain.deterministic),
     }  # fmt: skip
+
+
+def save_encoder(path: Path, job: PretrainJob, result: Result) -> None:
+    """The encoder's part of the weights, with what fine-tuning must know of it."""
+    encoder = {k.removeprefix("encoder."): v for k, v in result.tensors.items() if k.startswith("encoder.")}
+    meta = {
+        "kind": "encoder", "network": job.network.model_dump(mode="json"),
+        "objective": job.objective.model_dump(mode="json"), "step": result.step,
+    }  # fmt: skip
+    save_weights(path, encoder, meta)

@@ -1,11 +1,18 @@
-"""A line every few seconds: step, loss, rate, time left."""
+"""What training says, on standard error: a line every few seconds with step, loss, rate, time left."""
 
 from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 
 EVERY_S = 3.0
+
+
+def say(text: str) -> None:
+    """Print a line; if that fails, go on: a log on a full disk must not end what it reports on."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 class Progress:
@@ -22,7 +29,7 @@ class Progress:
         self.name, self.start, self.steps, self.batch = name, start, steps, batch
         self.began = self.spoke = time.monotonic()
         if start:
-            print(f"{name}: goes on after step {start} of {steps}", file=sys.stderr, flush=True)
+            say(f"{name}: goes on after step {start} of {steps}")
 
     def rate(self, step: int) -> float:
         """Samples a second of this process, validations included; 0 when it did none."""
@@ -37,8 +44,7 @@ class Progress:
         self.spoke = now
         rate = self.rate(step)
         left = (self.steps - step) * self.batch / rate if rate else 0.0
-        print(
+        say(
             f"{self.name}: step {step}/{self.steps} ({step / self.steps:.0%}), loss {loss:.4f}, "
-            f"{rate:.1f} samples/s, {int(left) // 60}:{int(left) % 60:02d} left",
-            file=sys.stderr, flush=True,
-        )  # fmt: skip
+            f"{rate:.1f} samples/s, {int(left) // 60}:{int(left) % 60:02d} left"
+        )

@@ -1,33 +1,42 @@
-"""Training state: one safetensors file a state, written atomically, the last two kept. No pickle.
+"""Training state: one safetensors file a state, written atomically, no pickle; it holds the whole past of its run.
 
 States lie under ``folder/{key}/``. The key is a hash of all that decides the result (configuration without the number
-of steps, code, data), so a state of anything else is never picked up.
+of steps, code, data), so a state of anything else is never picked up. Of the key's states, one is picked up only if the
+wanted run would have come by it too: `Course.shares` says so. The result is then the same whatever lies in the folder.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import sys
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from cairn.errors import CairnError
+from cairn.io.atomic import disk_errors, remove_left_overs
 from cairn.nets.meta import read_meta
 from cairn.nets.weights import read_tensors, save_weights
+from cairn.train.lock import locked
+from cairn.train.progress import say
+from cairn.train.schedule import Course
 
 KEPT = 2
+NAME = re.compile(r"state-(\d+)-of-(\d+)\.safetensors")
 
 
 @dataclass(frozen=True)
 class State:
-    """What a loop needs to go on after ``step`` updates."""
+    """What a loop needs to go on after ``step`` updates of a run of length ``course``; ``meta`` is plain data."""
 
     step: int
+    course: Course
     tensors: dict[str, Tensor]
     meta: dict[str, Any]
 
@@ -35,6 +44,13 @@ class State:
 def state_key(**parts: Any) -> str:
     """First 16 hex digits of a hash over ``parts`` (plain data)."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@contextmanager
+def open_states(folder: Path, key: str) -> Iterator[StateFolder]:
+    """The states of one training run, for this process alone (see `locked`)."""
+    with locked(folder):
+        yield StateFolder(folder, key)
 
 
 class StateFolder:
@@ -47,73 +63,97 @@ class StateFolder:
 
     def __init__(self, folder: Path, key: str) -> None:
         self.folder = folder / key
-        if folder.is_dir() and not self.folder.is_dir() and any(folder.iterdir()):
-            _say(f"{folder} holds states of another configuration, code or data; they are left alone")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for left_over in self.folder.glob(".tmp-*"):  # of a job killed while it wrote
-            left_over.unlink(missing_ok=True)
+        if folder.is_dir() and not self.folder.is_dir() and any(path.is_dir() for path in folder.iterdir()):
+            say(f"state: {folder} holds states of another configuration, code or data; they are left alone")
+        with disk_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        remove_left_overs(self.folder)
 
     @property
     def history(self) -> Path:
-        """Lines of the history so far."""
+        """History so far, for watching."""
         return self.folder / "history.jsonl"
 
-    def _files(self) -> list[Path]:
-        return sorted(self.folder.glob("state-*.safetensors"))
+    def _files(self) -> dict[Path, tuple[int, int]]:
+        """Each state's step and length of run, in the order of steps."""
+        found = {p: NAME.fullmatch(p.name) for p in self.folder.iterdir()}
+        numbers = {path: (int(match[1]), int(match[2])) for path, match in found.items() if match}
+        return dict(sorted(numbers.items(), key=lambda item: item[1]))
 
     def save(self, state: State) -> None:
-        """Write a state, then remove all but it and the one before; later ones belong to a longer schedule left off."""
-        path = self.folder / f"state-{state.step:09d}.safetensors"
-        save_weights(path, state.tensors, {**state.meta, "step": state.step})
-        files = self._files()
-        kept = [f for f in files if f <= path][-KEPT:]
-        for other in set(files) - set(kept):
-            other.unlink(missing_ok=True)
+        """Write a state, then remove those that nothing will go on from.
 
-    def load(self, steps: int) -> State | None:
-        """The newest readable state of a schedule of at most ``steps``, if any; unreadable ones are reported."""
-        for path in reversed(self._files()):
+        Raises:
+            CairnError: with code ``disk`` when there is no space; the earlier states are then as they were.
+        """
+        path = self.folder / f"state-{state.step:09d}-of-{state.course.steps:09d}.safetensors"
+        meta = {**state.meta, "step": state.step, "steps": state.course.steps, "trunk": state.course.trunk}
+        save_weights(path, state.tensors, {**meta, "sha256": _digest(state.tensors, meta)})
+        self._prune(state)
+
+    def _prune(self, state: State) -> None:
+        """Keep the run's last two states and the end of its trunk, where a longer run goes on.
+
+        States of other lengths stay until this run is finished, as ``steps`` may have been changed by mistake; then
+        of them only the furthest trunk stays, if it leads further than this run's.
+        """
+        files = self._files()
+        own = [path for path, (step, steps) in files.items() if steps == state.course.steps and step <= state.step]
+        kept = {*own[-KEPT:], *(path for path in own if files[path][0] == state.course.trunk)}
+        others = [path for path, (_, steps) in files.items() if steps != state.course.steps]
+        if state.step == state.course.steps:
+            others = [path for path in others if state.course.trunk < files[path][0] <= _trunk(path)][-1:]
+        for path in set(files) - kept - set(others):
+            path.unlink(missing_ok=True)
+
+    def load(self, course: Course) -> State | None:
+        """The newest state that is part of a run of this length, if any; unreadable ones are reported."""
+        files, foreign = self._files(), set()
+        for path in reversed(files):
             try:
-                meta = read_meta(path)
-                if meta["schedule"][-1][1] > steps:
-                    _say(f"{path.name} belongs to a longer schedule than the {steps} steps wanted; passed over")
-                    continue
-                return State(meta["step"], read_tensors(path), meta)
-            except (CairnError, KeyError, OSError) as error:
-                _say(f"unreadable state, falling back to the one before: {path.name} ({error})")
+                state = _read(path, course)
+            except (CairnError, KeyError, OSError, TypeError, ValueError) as error:
+                say(f"state: unreadable state, falling back to the one before: {path.name} ({error})")
+                continue
+            if state:
+                return state
+            foreign.add(files[path][1])
+        if foreign:
+            lengths = ", ".join(map(str, sorted(foreign)))
+            say(
+                f"state: nothing here (of runs of {lengths} steps) is part of a run of {course.steps} steps: "
+                "training starts anew" + ("" if course.trunk else "; with schedule 'constant' a longer run goes on")
+            )
         return None
 
 
-class History:
-    """Lines of JSON: one record each, of step and numbers. No times, so that equal runs give equal files.
+def _read(path: Path, course: Course) -> State | None:
+    """A state, or None where it is no part of a run of this length.
 
-    Args:
-        path: the file in the state folder.
-        step: records after this step are dropped (they are trained again).
+    Raises:
+        CairnError: when it is not what was written.
     """
-
-    def __init__(self, path: Path, step: int) -> None:
-        self.path = path
-        kept = []
-        if path.is_file() and step > 0:
-            for line in path.read_text(encoding="utf-8").splitlines():
-                try:
-                    record = json.loads(line)
-                except ValueError:
-                    break  # a line cut by an interruption: all after it is past the state
-                if record["step"] <= step:
-                    kept.append(line)
-        path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-
-    def add(self, record: Mapping[str, Any]) -> None:
-        """Append a record; floats keep every digit."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
-
-    def records(self) -> list[dict[str, Any]]:
-        """All records."""
-        return [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
+    meta = read_meta(path)
+    digest, own = meta.pop("sha256"), Course(meta["steps"], meta["trunk"])
+    if not own.shares(meta["step"], course):
+        return None
+    tensors = read_tensors(path)
+    if _digest(tensors, meta) != digest:
+        raise CairnError(f"{path}: its content has changed.", "Delete it and run again.", "truncated")
+    return State(meta["step"], own, tensors, meta)
 
 
-def _say(text: str) -> None:
-    print(f"state: {text}", file=sys.stderr, flush=True)
+def _digest(tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> str:
+    """Hash of a state's content: a disk that dies gives zeros or stray bits, and safetensors takes any number."""
+    total = hashlib.sha256(json.dumps(meta, sort_keys=True).encode())
+    for name in sorted(tensors):
+        total.update(name.encode())
+        total.update(tensors[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return total.hexdigest()
+
+
+def _trunk(path: Path) -> int:
+    try:
+        return int(read_meta(path)["trunk"])
+    except (CairnError, KeyError, OSError, TypeError, ValueError):
+        return 0

@@ -21,7 +21,8 @@ def task(kind: str, **more: Any) -> dict[str, Any]:
 
 def run_pretrain(folder: Path, index: Path, state: Path | None = None, code: str = "code", **changes: Any) -> Any:
     """Pretrain into ``folder``; returns the card's facts. ``changes`` go to the section ``pretrain``."""
-    steps = {"steps": 9, "batch_size": 2, "state_every": 2, "log_every": 2, "validate_every": 4, **changes}
+    steps = {"steps": 9, "batch_size": 2, "warmup_steps": 1, "state_every": 2, "log_every": 2, "validate_every": 4}
+    steps |= changes
     objective = {"patch_voxels": [16, 16, 16]}
     job = {"run": "mae", "seed": 5, "network": NETWORK, "objective": objective, "pretrain": steps, "device": "cpu"}
     encoder, history = folder / "encoder.safetensors", folder / "history.jsonl"
@@ -30,7 +31,7 @@ def run_pretrain(folder: Path, index: Path, state: Path | None = None, code: str
 
 def finetune_job(kind: str, method: str = "scratch", seed: int = 5, **recipe: Any) -> dict[str, Any]:
     """A fine-tuning job."""
-    recipe = {"steps": 8, "validate_every": 2, "state_every": 3, **recipe}
+    recipe = {"steps": 8, "warmup_steps": 1, "validate_every": 2, "state_every": 3, **recipe}
     network = None if method == "classical" else NETWORK
     return {
         "run": method, "method": method, "task": task(kind), "network": network, "finetune": recipe, "seed": seed,

@@ -1,6 +1,5 @@
-"""Guards the loop: schedule, best validation, NaN, and what decides a batch."""
+"""Guards the loop: best validation, NaN, and what decides a batch."""
 
-import itertools
 import math
 
 import pytest
@@ -12,9 +11,10 @@ from cairn.config.training import OptimConfig
 from cairn.errors import CairnError
 from cairn.io.sessions import open_sessions
 from cairn.train.loop import Loop, Problem
-from cairn.train.optim import learning_rate, make_optimizer
+from cairn.train.optim import make_optimizer
 from cairn.train.pretrain import PretrainJob, PretrainProblem
 from cairn.train.progress import Progress
+from cairn.train.schedule import Course
 from cairn.train.split import split_subjects
 from cairn.train.state import StateFolder
 
@@ -74,17 +74,7 @@ def test_without_validation_the_last_weights_are_the_result(tmp_path):
 def test_nan_stops_with_a_clear_error_and_leaves_the_last_good_state(tmp_path):
     with pytest.raises(CairnError, match=r"toy: loss nan.* at step 4"):
         run(Toy(poison=3), tmp_path)
-    assert StateFolder(tmp_path, "k").load(5).step == 3
-
-
-def test_schedule_rises_then_falls_to_zero():
-    config = OptimConfig(steps=100, warmup_share=0.1, learning_rate=2.0)
-    rates = [learning_rate(config, s) for s in range(100)]
-    assert rates[0] == pytest.approx(0.2)
-    assert rates[9] == rates[10] == 2.0
-    assert rates[55] == pytest.approx(1.0)
-    assert 0 < rates[99] < 0.01
-    assert all(a >= b for a, b in itertools.pairwise(rates[10:]))
+    assert StateFolder(tmp_path, "k").load(Course(5, 4)).step == 3
 
 
 def test_norms_and_biases_do_not_decay():
