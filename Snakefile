@@ -25,6 +25,7 @@ rule all:
     input:
         rules.report.output.page,
         rules.qc.output.page,
+        expand(ACCEPTED, dataset=PLAN.datasets),
         APPLIED,
     localrule: True
 
@@ -47,6 +48,7 @@ rule preprocess:
     """Every scan preprocessed, and the quality page."""
     input:
         [f for d in PLAN.datasets for f in shard_files(d, SHARD_INDEX)],
+        expand(ACCEPTED, dataset=PLAN.datasets),
         rules.qc.output.page,
     localrule: True
 

@@ -242,8 +242,12 @@ class Plan:
         return _json({"roles": {n: self.roles[n] for n in used}, "identities": {n: self.identities[n] for n in used}})
 
     def preprocess_job(self) -> str:
-        """What preprocessing a shard needs."""
-        return _json(self.experiment.preprocess)
+        """What preprocessing a shard needs; how many bad scans are too many is not its business."""
+        return _json(self.experiment.preprocess.model_dump(mode="json", exclude={"max_bad_share"}))
+
+    def accept_job(self) -> str:
+        """What accepting a data set's shards needs."""
+        return _json({"max_bad_share": self.experiment.preprocess.max_bad_share})
 
     def qc_job(self) -> str:
         """What the quality page needs."""

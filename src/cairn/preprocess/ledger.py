@@ -13,7 +13,7 @@ from typing import TypeVar
 from cairn.errors import CairnError
 
 T = TypeVar("T")
-ENVIRONMENT = ("resource", "config")  # codes of errors that no scan can be blamed for
+ENVIRONMENT = ("resource", "config", "disk")  # codes of errors that no scan can be blamed for
 
 
 @dataclass(frozen=True)
