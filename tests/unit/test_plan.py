@@ -70,6 +70,7 @@ def jobs(config):
         "pretrain": plan.pretrain_job("mae", "0"), "age": plan.finetune_job("mae", "age", "0"),
         "infarct": plan.finetune_job("mae", "infarct", "0"), "predict": plan.predict_job("mae", "age", "0"),
         "evaluate": plan.evaluate_job("mae", "age"), "preprocess": plan.preprocess_job(),
+        "accept": plan.accept_job(),
         "cohort": plan.cohort_job("age_few"), "test": plan.cohort_job("age_test"),
     }  # fmt: skip
 
@@ -80,6 +81,7 @@ def jobs(config):
      (("objectives", "mae", "mask_ratio", 0.7), {"pretrain"}),
      (("evaluate", "nsd_tolerance_mm", 2.0), {"evaluate"}),
      (("preprocess", "grid", "spacing_mm", 4.0), {"preprocess"}),
+     (("preprocess", "max_bad_share", 0.8), {"accept"}),
      (("datasets", "age_test", "cohort", "subjects", 6), {"test"}),
      (("note", "other"), set()), (("tasks", "age", "title", "Years"), {"evaluate"}),
      (("qc", {"dice_min": 0.8}), set())],

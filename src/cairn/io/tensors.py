@@ -46,7 +46,7 @@ def write_parts(path: Path, parts: Iterable[Part], meta: str) -> None:
             for piece in part.read():
                 file.write(piece)
             if file.tell() != end:
-                raise ValueError(f"{path}: tensor '{part.name}' has {file.tell() - end:+d} bytes")
+                raise ValueError(f"{path}: tensor '{part.name}' is {file.tell() - end:+d} bytes off")
 
 
 def _header(parts: Iterable[Part], meta: str) -> bytes:

@@ -25,6 +25,7 @@ from cairn.errors import CairnError
 from cairn.io.atomic import atomic_path, read_json, sha256, write_json
 
 LOCK, MADE, RESULT, MARK = "lock", "made", "result.json", "made.json"
+DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError)
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -84,10 +85,8 @@ class KeptSessions:
             remove(folder)  # killed on the way
             return None
         try:
-            data = read_json(folder / RESULT)
-            _check(folder, data.pop("files"))
-            return Outcome(folder, **data)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            return Outcome(folder, **_unseal(folder, RESULT))
+        except DAMAGE as error:
             say(f"{folder}: this session is damaged ({error}); it is done again")
             remove(folder)
             return None
@@ -97,8 +96,7 @@ class KeptSessions:
         folder = self.folder / key
         remove(folder)
         folder.mkdir(parents=True)
-        data = dict(make(folder))
-        write_json(folder / RESULT, data | {"files": _digests(folder)})
+        _seal(folder, RESULT, make(folder))
         done = self.read(key)  # as a later process reads it: kept or not, the same values go on
         assert done is not None
         return done
@@ -123,13 +121,9 @@ class MadeShard:
     def facts(self, key: str) -> dict[str, Any] | None:
         """Facts of the card when all is there for ``key``; else None, and the folder is empty."""
         try:
-            data = read_json(self.folder / MARK)
-            if data["key"] == key:
-                _check(self.folder, data["files"])
+            if (self.folder / MARK).is_file() and (data := _unseal(self.folder, MARK))["key"] == key:
                 return dict(data["facts"])
-        except FileNotFoundError:
-            pass
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except DAMAGE as error:
             say(f"{self.folder}: damaged ({error}); it is made again")
         remove(self.folder)
         self.folder.mkdir(parents=True)
@@ -137,7 +131,7 @@ class MadeShard:
 
     def close(self, key: str, facts: Mapping[str, Any]) -> None:
         """All is there: say so."""
-        write_json(self.folder / MARK, {"key": key, "facts": facts, "files": _digests(self.folder)})
+        _seal(self.folder, MARK, {"key": key, "facts": facts})
 
 
 def forget(states: Iterable[Path]) -> None:
@@ -182,12 +176,20 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _digests(folder: Path) -> dict[str, str]:
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in {RESULT, MARK})
-    return {p.relative_to(folder).as_posix(): sha256(p) for p in files}
+def _seal(folder: Path, name: str, data: Mapping[str, Any]) -> None:
+    """Write ``data`` as ``folder/name``, with the hash of every other file there and of ``data`` itself."""
+    paths = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != name)
+    files = {p.relative_to(folder).as_posix(): sha256(p) for p in paths}
+    write_json(folder / name, {"data": data, "files": files, "sha256": key_of(data=data, files=files)})
 
 
-def _check(folder: Path, files: Mapping[str, str]) -> None:
-    for name, digest in files.items():
-        if sha256(folder / name) != digest:
-            raise ValueError(f"{name} is not what was written")
+def _unseal(folder: Path, name: str) -> dict[str, Any]:
+    """What `_seal` wrote, if it and the files are what they were; else one of ``DAMAGE``."""
+    sealed = read_json(folder / name)
+    data, files = sealed["data"], sealed["files"]
+    if sealed["sha256"] != key_of(data=data, files=files):
+        raise ValueError(f"{name} is not what was written")
+    for other, digest in files.items():
+        if sha256(folder / other) != digest:
+            raise ValueError(f"{other} is not what was written")
+    return dict(data)
