@@ -54,7 +54,7 @@ rule cohort:
 rule preprocess:
     """Every scan preprocessed, and the quality page."""
     input:
-        outputs("preprocess_shard", "qc"),
+        outputs("preprocess_shard", "accept_dataset", "qc"),
     localrule: True
 
 

@@ -2,7 +2,7 @@
 
 needs: the configuration
 makes: PLAN, R (the experiment's folder), RES (the folder of shared resources), code_of, pins_of
-why:   a wrong configuration stops here, before any job, with one sentence
+why:   a wrong configuration stops here, before any job, with one sentence; after a kill the same command goes on
 """
 
 import re
@@ -14,6 +14,7 @@ try:
     from cairn.errors import CairnError
     from cairn.plan import Plan
     from cairn.provenance import code_hash, pins_hash
+    from cairn.workflow.live import hold_run
 except ImportError as error:
     raise WorkflowError(f"Cairn's environment is not active ({error}). Run `make env`, then `. .venv/bin/activate`.")
 
@@ -24,6 +25,10 @@ try:
     PLAN.shards  # a folder that is missing or unusable is told here
 except CairnError as error:
     raise WorkflowError(str(error))
+
+# Snakemake locks after parsing. Jobs that it starts as processes of its own, and dry runs, are no runs.
+if workflow.is_main_process and not (workflow.output_settings and workflow.output_settings.dryrun):
+    hold_run(Path(".snakemake"))
 
 R = PLAN.results
 JOBS = PLAN.jobs()

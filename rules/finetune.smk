@@ -23,6 +23,7 @@ rule finetune_model:
         shards=lambda w: shard_files(PLAN.train_data(w.run, w.task), SHARD_INDEX),
         labels=lambda w: LABELS.format(dataset=PLAN.train_data(w.run, w.task)),
         encoder=encoder_of,
+        accepted=ancient(lambda w: ACCEPTED.format(dataset=PLAN.train_data(w.run, w.task))),
         leakage=ancient(rules.leakage.output.report),
     output:
         model=MODEL,
@@ -57,6 +58,7 @@ rule predict_test:
     input:
         shards=lambda w: shard_files(PLAN.tasks[w.task].test, SHARD_INDEX),
         model=MODEL,
+        accepted=ancient(lambda w: ACCEPTED.format(dataset=PLAN.tasks[w.task].test)),
     output:
         predictions=PREDICTIONS,
         card=f"{R}/predict/{{run}}/{{task}}/seed-{{seed}}/run.json",
@@ -87,6 +89,7 @@ use rule predict_test as apply_model with:
     input:
         shards=lambda w: shard_files(w.dataset, SHARD_INDEX),
         model=MODEL,
+        accepted=ancient(lambda w: ACCEPTED.format(dataset=w.dataset)),
     output:
         predictions=APPLY,
         card=f"{R}/apply/{{dataset}}/{{run}}/{{task}}/seed-{{seed}}/run.json",

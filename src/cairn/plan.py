@@ -259,6 +259,7 @@ class Plan:
             "labels": [{"dataset": d} for d in labelled],
             "leakage": [{}],
             "preprocess_shard": [job for d in self.datasets for job in shards[d]],
+            "accept_dataset": [{"dataset": d} for d in self.datasets],
             "qc": [{}],
             "pretrain_encoder": [{"run": r, **seed} for r in self.pretrained_runs for seed in seeds],
             "finetune_model": trained,
@@ -303,8 +304,12 @@ class Plan:
         return _json({"roles": {n: self.roles[n] for n in used}, "identities": {n: self.identities[n] for n in used}})
 
     def preprocess_job(self) -> str:
-        """What preprocessing a shard needs."""
-        return _json(self.experiment.preprocess)
+        """What preprocessing a shard needs; how many bad scans are too many is not its business."""
+        return _json(self.experiment.preprocess.model_dump(mode="json", exclude={"max_bad_share"}))
+
+    def accept_job(self) -> str:
+        """What accepting a data set's shards needs."""
+        return _json({"max_bad_share": self.experiment.preprocess.max_bad_share})
 
     def qc_job(self) -> str:
         """What the quality page needs."""

@@ -29,6 +29,7 @@ CASES = [
     ("leakage", ["leakage/leakage.json"], None),
     ("preprocess_shard", ["preprocess/age_few/0000.index.tsv", "preprocess/age_few/0000.safetensors"], SHARD_COLUMNS),
     ("preprocess_shard", ["preprocess/age_few/0000.quarantine.tsv"], QUARANTINE_COLUMNS),
+    ("accept_dataset", ["preprocess/age_few/accepted.json"], None),
     ("qc", ["qc/sessions.tsv", "qc/truth.json"], None),
     ("pretrain_encoder", ["pretrain/mae/seed-0/encoder.safetensors"], None),
     ("finetune_model", ["finetune/mae/infarct/seed-0/model.safetensors"], None),

@@ -75,6 +75,7 @@ def jobs(config):
         "evaluate": plan.evaluate_job("mae", "age"),
         "evaluate masks": plan.evaluate_job("mae", "meningioma"), "leaderboard": plan.leaderboard_job(),
         "preprocess": plan.preprocess_job(),
+        "accept": plan.accept_job(),
         "cohort": plan.cohort_job("age_few"), "test": plan.cohort_job("age_test"),
     }  # fmt: skip
 
@@ -85,6 +86,7 @@ def jobs(config):
      (("objectives", "mae", "mask_ratio", 0.7), {"pretrain"}),
      (("evaluate", "nsd_tolerance_mm", 2.0), {"evaluate masks", "leaderboard"}),
      (("preprocess", "grid", "spacing_mm", 4.0), {"preprocess"}),
+     (("preprocess", "max_bad_share", 0.8), {"accept"}),
      (("datasets", "age_test", "cohort", "subjects", 6), {"test"}),
      (("evaluate", "worst_error_years", 50.0), {"evaluate", "leaderboard"}),
      (("evaluate", "permutations", 600), {"leaderboard"}), (("evaluate", "resamples", 600), EVALUATIONS),

@@ -121,4 +121,4 @@ class PreprocessConfig(Section):
     """QC figures show the brain and this much around it. 0 shows no face; a rim shows what the mask misses."""
 
     max_bad_share: float = Field(default=0.5, ge=0, le=1)
-    """A shard fails when more than this share of its scans is quarantined."""
+    """A data set is refused when more than this share of a shard's scans is quarantined."""

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from cairn.errors import CairnError
-from cairn.io.atomic import atomic_path
+from cairn.io.tensors import Part, write_parts
 
 FORMAT = 1
+PIECE = 1 << 22  # bytes in memory at once when a tensor is copied
 Array = npt.NDArray[Any]
 
 
@@ -75,18 +76,44 @@ class PreprocessedSession:
 
 def write_shard(path: Path, sessions: Sequence[PreprocessedSession]) -> None:
     """Write ``sessions`` (sorted by key) as one shard file, atomically; equal sessions give equal bytes."""
-    from safetensors.numpy import save_file
-
-    tensors: dict[str, Array] = {}
-    geometry: dict[str, Any] = {}
-    for item in sorted(sessions, key=lambda s: s.key):
+    parts = []
+    for item in sessions:
         for name, volume in item.volumes.items():
-            tensors[f"{item.key}/{name}"] = np.ascontiguousarray(volume, dtype=np.float16)
-        tensors[f"{item.key}/mask"] = np.ascontiguousarray(item.mask, dtype=np.uint8)
-        geometry[item.key] = item.geometry.to_json()
-    header = json.dumps({"format": FORMAT, "sessions": geometry}, sort_keys=True)
-    with atomic_path(path, sum(t.nbytes for t in tensors.values())) as temporary:
-        save_file(tensors, temporary, metadata={"cairn": header})
+            parts.append(_part(f"{item.key}/{name}", "F16", volume))
+        parts.append(_part(f"{item.key}/mask", "U8", item.mask))
+    write_parts(path, parts, _pack({item.key: item.geometry.to_json() for item in sessions}))
+
+
+def merge_shards(path: Path, shards: Iterable[Path]) -> None:
+    """Write the sessions of ``shards``, of different keys, as one: the bytes that `write_shard` gives for them all."""
+    parts: list[Part] = []
+    geometry: dict[str, Any] = {}
+    for shard in shards:
+        header = read_safetensors_header(shard)
+        geometry |= json.loads(header.pop("__metadata__")["cairn"])["sessions"]
+        start = shard.stat().st_size - max((t["data_offsets"][1] for t in header.values()), default=0)
+        for name, tensor in header.items():
+            low, high = tensor["data_offsets"]
+            read = partial(_bytes_of, shard, start + low, start + high)
+            parts.append(Part(name, tensor["dtype"], tuple(tensor["shape"]), read))
+    write_parts(path, parts, _pack(geometry))
+
+
+def _part(name: str, dtype: Literal["F16", "U8"], array: Array) -> Part:
+    kind = {"F16": np.float16, "U8": np.uint8}[dtype]
+    return Part(name, dtype, array.shape, lambda: (np.ascontiguousarray(array, dtype=kind).data,))
+
+
+def _pack(geometry: Mapping[str, Any]) -> str:
+    return json.dumps({"format": FORMAT, "sessions": geometry}, sort_keys=True)
+
+
+def _bytes_of(path: Path, start: int, end: int) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        file.seek(start)
+        while start < end and (piece := file.read(min(PIECE, end - start))):
+            start += len(piece)
+            yield piece
 
 
 class Shard:

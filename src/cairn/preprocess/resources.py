@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cairn.errors import CairnError
+from cairn.io.atomic import sha256
 from cairn.preprocess.native import Array, Mask, Volume, block_mean, to_ras
 from cairn.strip.morphology import fill_holes, largest_component
 
@@ -23,6 +24,7 @@ SIDES = {"quick": None, "balanced": 192, "full": 256}
 BRAIN = "datasets/data/mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
 HEAD = "nimare/resources/templates/tpl-MNI152NLin6Asym_res-01_T1w.nii.gz"
 HEAD_MASK = "nimare/resources/templates/tpl-MNI152NLin6Asym_res-01_desc-brain_mask.nii.gz"
+ARCHIVES = ("deepbet.whl", "nimare.whl")
 
 
 @dataclass
@@ -58,6 +60,15 @@ class Resources:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._networks: dict[str, DeepBet] = {}
+
+    @property
+    def archives(self) -> list[Path]:
+        """The archives that are there."""
+        return [path for name in ARCHIVES if (path := self.folder / name).is_file()]
+
+    def fingerprint(self) -> dict[str, str]:
+        """SHA-256 of each archive that is there."""
+        return {path.name: sha256(path) for path in self.archives}
 
     @cached_property
     def brain(self) -> Template:

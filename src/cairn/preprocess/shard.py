@@ -1,21 +1,27 @@
-"""One shard: every session of an index through `preprocess_session`, packed, with its quarantine and its QC."""
+"""One shard: every session of an index through `preprocess_session`, packed, with its quarantine and its QC.
+
+Each session that is done is kept (`cairn.preprocess.kept`), so that a job that was killed loses no more than the one
+it was at. Kept or fresh, a session's results take the same way: from its folder.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
+from functools import partial
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cairn.config.preprocess import PreprocessConfig
-from cairn.errors import CairnError
 from cairn.io.atomic import sha256, write_bytes, write_json
+from cairn.io.lock import exclusive
 from cairn.io.nifti import write_scan
-from cairn.io.shard import PreprocessedSession, write_shard
+from cairn.io.shard import PreprocessedSession, merge_shards, write_shard
 from cairn.io.tables import (
     INDEX_COLUMNS,
     MISSING,
@@ -25,13 +31,15 @@ from cairn.io.tables import (
     write_table,
 )
 from cairn.preprocess.figure import session_picture
-from cairn.preprocess.ledger import SessionFailed
+from cairn.preprocess.kept import LOCK, KeptSessions, MadeShard, Outcome, full_disk_said, key_of, place, say, stamp
+from cairn.preprocess.ledger import Rejection, SessionFailed
 from cairn.preprocess.resources import Resources
 from cairn.preprocess.session import SessionResult, preprocess_session
 
 Row = Mapping[str, str]
 
-REASONS_SHOWN = 20
+LIBRARIES = ("antspyx", "nibabel", "nilearn", "numpy", "pillow", "scipy", "torch")  # that results are made with
+TENSORS = "session.safetensors"
 
 
 @dataclass(frozen=True)
@@ -39,26 +47,32 @@ class ShardPaths:
     """Where a shard's results go: the shard, its index, its quarantine, its QC numbers, the folder of its figures."""
 
     shard: Path
-    index: Path
+    shard_index: Path
     quarantine: Path
     qc: Path
     figures: Path
 
+    @classmethod
+    def within(cls, folder: Path) -> ShardPaths:
+        """All in one folder."""
+        return cls(*(folder / field.name for field in fields(cls)))
 
-@dataclass
-class _Made:
-    sessions: list[PreprocessedSession] = field(default_factory=list)
-    quarantine: list[dict[str, str]] = field(default_factory=list)
-    numbers: dict[str, Any] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
+
+@dataclass(frozen=True)
+class _Source:
+    """What all sessions of a shard share."""
+
+    root: Path
+    config: PreprocessConfig
+    resources: Resources
 
 
 def preprocess_shard(
-    index: Path, root: Path, config: PreprocessConfig, resources: Resources, paths: ShardPaths
+    index: Path, root: Path, config: PreprocessConfig, resources: Resources, paths: ShardPaths, state: Path, code: str
 ) -> dict[str, Any]:
-    """Preprocess the sessions of one index table.
+    """Preprocess the sessions of one index table, from where a former process stopped if one did.
 
-    A bad scan becomes a row of the quarantine and the rest goes on.
+    A bad scan becomes a row of the quarantine and the rest goes on; `cairn.preprocess.accept` judges their share.
 
     Args:
         index: the shard's index of scans (docs/reference/contracts.md).
@@ -66,37 +80,103 @@ def preprocess_shard(
         config: settings.
         resources: templates and networks.
         paths: where the results go.
+        state: folder of what is done so far, outside every output; one process at a time works there.
+        code: hash of the code; what other code made is not taken over.
 
     Returns:
         Facts for the card: counts, and seconds by step.
 
     Raises:
-        CairnError: code ``shard-bad`` when more than ``config.max_bad_share`` of the scans are quarantined (naming
-            them, for a failed job's outputs are deleted); ``resource`` when an archive is missing.
+        CairnError: code ``resource`` when an archive is missing, ``disk`` when there is no room.
     """
-    rows = read_table(index, INDEX_COLUMNS)
-    made = _Made()
-    good = _refuse_doubles(rows, root, made)
-    _fresh(paths.figures)
-    for key in sorted({(r["subject"], r["session"]) for r in good}):
-        scans = [r for r in good if (r["subject"], r["session"]) == key]
-        _session(scans, root, config, resources, paths.figures, made)
-    made.quarantine.sort(key=lambda r: (r["subject"], r["session"], r["sequence"], r["path"]))
-    write_table(paths.quarantine, made.quarantine, QUARANTINE_COLUMNS)
-    if len(made.quarantine) > config.max_bad_share * len(rows):
-        why = "; ".join(row["reason"] for row in made.quarantine[:REASONS_SHOWN])
-        raise CairnError(
-            f"{index}: {len(made.quarantine)} of {len(rows)} scans are unusable, more than {config.max_bad_share:.0%}; "
-            f"the first {min(len(made.quarantine), REASONS_SHOWN)}: {why}",
-            "Mend or remove these scans, or raise preprocess.max_bad_share.", "shard-bad",
-        )  # fmt: skip
-    write_shard(paths.shard, made.sessions)
-    write_table(paths.index, _index_rows(paths.shard, made.sessions), SHARD_COLUMNS)
-    write_json(paths.qc, {"format": 1, "dataset": rows[0]["dataset"] if rows else MISSING, "sessions": made.numbers})
+    what, source = f"preprocess {index}", _Source(root, config, resources)
+    with exclusive(state / LOCK, what), full_disk_said(state):
+        rows = read_table(index, INDEX_COLUMNS)
+        good, doubles = _refuse_doubles(rows, root)
+        jobs = _jobs(good, source, code)
+        made, whole = MadeShard(state), key_of(index=sha256(index), sessions=list(jobs))
+        facts = made.facts(whole)
+        if facts is None:
+            kept = KeptSessions(state, jobs)
+            outcomes = _outcomes(jobs, kept, source, what)
+            facts = _assemble(rows, doubles, outcomes, ShardPaths.within(made.folder))
+            made.close(whole, facts)
+            kept.clear()
+        else:
+            say(f"{what}: goes on: all of {len(jobs)} sessions are there already")
+        _publish(ShardPaths.within(made.folder), paths)
+    return facts
+
+
+def listed_scans(index: Path, root: Path) -> dict[str, str]:
+    """SHA-256 of each scan of an index, by path, as the index has it."""
     return {
-        "scans": len(rows), "quarantined": len(made.quarantine), "sessions": len(made.sessions),
-        "seconds": {step: round(s, 2) for step, s in made.seconds.items()},
+        (root / row["path"]).as_posix(): row["sha256"]
+        for row in read_table(index, INDEX_COLUMNS)
+        if row["sha256"] != MISSING
+    }
+
+
+def _jobs(good: Iterable[Row], source: _Source, code: str) -> dict[str, list[Row]]:
+    """Scans of each session, sorted, under a key of all that decides what becomes of them."""
+    sessions: dict[tuple[str, str], list[Row]] = {}
+    for row in good:
+        sessions.setdefault((row["subject"], row["session"]), []).append(row)
+    shared = key_of(
+        config=source.config.model_dump(mode="json", exclude={"max_bad_share"}), code=code, root=str(source.root),
+        packages=source.resources.fingerprint(), libraries={name: metadata.version(name) for name in LIBRARIES},
+    )  # fmt: skip
+    return {
+        key_of(shared=shared, scans=scans, files=_stamps(scans, source)): scans for _, scans in sorted(sessions.items())
+    }
+
+
+def _stamps(scans: Sequence[Row], source: _Source) -> dict[str, Any]:
+    files = {r["sequence"]: source.root / r["path"] for r in scans}
+    masks = _given(files, source, scans[0]["subject"], scans[0]["session"])
+    return {str(path): stamp(path) for path in (*files.values(), *masks.values())}
+
+
+def _outcomes(jobs: Mapping[str, Sequence[Row]], kept: KeptSessions, source: _Source, what: str) -> list[Outcome]:
+    """Every session's outcome: those that are there, then the others, done one by one."""
+    there = {key: found for key in jobs if (found := kept.read(key))}
+    if there:
+        say(f"{what}: goes on: {len(there)} of {len(jobs)} sessions are there already")
+    return [there.get(key) or kept.write(key, partial(_session, scans, source)) for key, scans in jobs.items()]
+
+
+def _assemble(
+    rows: Sequence[Row], doubles: Sequence[dict[str, str]], outcomes: Sequence[Outcome], paths: ShardPaths
+) -> dict[str, Any]:
+    """Make a shard's files of its sessions'."""
+    quarantine = sorted(
+        [*doubles, *(row for one in outcomes for row in one.quarantine)],
+        key=lambda r: (r["subject"], r["session"], r["sequence"], r["path"]),
+    )
+    good = [(one, one.row) for one in outcomes if one.row]
+    write_table(paths.quarantine, quarantine, QUARANTINE_COLUMNS)
+    merge_shards(paths.shard, [one.folder / TENSORS for one, _ in good])
+    whole = {"shard_sha256": sha256(paths.shard)}
+    write_table(paths.shard_index, sorted((row | whole for _, row in good), key=_key), SHARD_COLUMNS)
+    numbers = {_key(row): one.numbers for one, row in good}
+    write_json(paths.qc, {"format": 1, "dataset": rows[0]["dataset"] if rows else MISSING, "sessions": numbers})
+    paths.figures.mkdir(parents=True, exist_ok=True)
+    for one, _ in good:
+        for name in (one.numbers["figure"], one.numbers["native_mask"]):
+            place(one.folder / name, paths.figures / name)
+    steps = dict.fromkeys(step for one in outcomes for step in one.seconds)
+    return {
+        "scans": len(rows), "quarantined": len(quarantine), "sessions": len(good),
+        "seconds": {step: round(sum(one.seconds.get(step, 0.0) for one in outcomes), 2) for step in steps},
     }  # fmt: skip
+
+
+def _publish(made: ShardPaths, paths: ShardPaths) -> None:
+    _fresh(paths.figures)
+    for figure in sorted(made.figures.iterdir()):
+        place(figure, paths.figures / figure.name)
+    for name in ("shard", "shard_index", "quarantine", "qc"):
+        place(getattr(made, name), getattr(paths, name))
 
 
 def _fresh(folder: Path) -> None:
@@ -105,52 +185,63 @@ def _fresh(folder: Path) -> None:
     folder.mkdir(parents=True)
 
 
-def _refuse_doubles(rows: Sequence[Row], root: Path, made: _Made) -> list[Row]:
+def _refuse_doubles(rows: Sequence[Row], root: Path) -> tuple[list[Row], list[dict[str, str]]]:
     """Quarantine what stands in the index twice, by name or by content; the first of each stays."""
     names: dict[tuple[str, ...], str] = {}
     contents: dict[str, str] = {}
-    good = []
+    good, quarantine = [], []
     for row in rows:
         name = (row["subject"], row["session"], row["sequence"])
         twin, same = names.get(name), contents.get(row["sha256"]) if row["sha256"] != MISSING else None
         if twin is not None:
             reason = f"'{root / twin}' is {row['sequence']} of this session too."
-            _quarantine(made, row, root, "duplicate", reason, "Keep one scan, or number the repeats (T1w_2).")
+            remedy = "Keep one scan, or number the repeats (T1w_2)."
+            quarantine.append(_quarantined(row, root, "duplicate", reason, remedy))
         elif same is not None:
             reason = f"the same bytes as '{root / same}'."
-            _quarantine(made, row, root, "duplicate", reason, "Remove the copy: one scan must not count twice.")
+            remedy = "Remove the copy: one scan must not count twice."
+            quarantine.append(_quarantined(row, root, "duplicate", reason, remedy))
         else:
             names[name], contents[row["sha256"]] = row["path"], row["path"]
             good.append(row)
-    return good
+    return good, quarantine
 
 
-def _session(
-    rows: Sequence[Row], root: Path, config: PreprocessConfig, resources: Resources, figures: Path, made: _Made
-) -> None:
-    files = {r["sequence"]: root / r["path"] for r in _unchanged(rows, root, made)}
+def _session(rows: Sequence[Row], source: _Source, folder: Path) -> dict[str, Any]:
+    """Preprocess one session into ``folder``; what else its `Outcome` holds."""
+    good, quarantine = _unchanged(rows, source.root)
+    files = {r["sequence"]: source.root / r["path"] for r in good}
     by_sequence = {r["sequence"]: r for r in rows}
+    nothing: dict[str, Any] = {"quarantine": quarantine, "row": None, "numbers": {}, "seconds": {}}
     if not files:
-        return
+        return nothing
     subject, session = rows[0]["subject"], rows[0]["session"]
+
+    def reject(rejected: Iterable[Rejection]) -> None:
+        for r in rejected:
+            quarantine.append(_quarantined(by_sequence[r.sequence], source.root, r.code, r.reason, r.remedy))
+
     try:
-        given = _given(files, root, config, subject, session)
-        result = preprocess_session(files, config, resources, subject, session, given)
+        given = _given(files, source, subject, session)
+        result = preprocess_session(files, source.config, source.resources, subject, session, given)
     except SessionFailed as failed:
-        for r in failed.rejected:
-            _quarantine(made, by_sequence[r.sequence], root, r.code, r.reason, r.remedy)
-        return
-    for r in result.rejected:
-        _quarantine(made, by_sequence[r.sequence], root, r.code, r.reason, r.remedy)
+        reject(failed.rejected)
+        return nothing
+    reject(result.rejected)
     name = f"sub-{subject}_ses-{session}"
-    pictures, mask, geometry = result.pictures, result.session.mask, result.session.geometry
-    picture = session_picture(pictures, mask, geometry, resources.brain, config.grid.align)
-    write_bytes(figures / f"{name}.jpg", picture)
-    write_scan(figures / f"{name}_mask.nii.gz", result.native_mask.astype(np.uint8), result.native_affine)
-    made.sessions.append(result.session)
-    made.numbers[f"{subject}/{session}"] = _numbers(result, by_sequence, name)
-    for step, seconds in result.seconds.items():
-        made.seconds[step] = made.seconds.get(step, 0.0) + seconds
+    _write_session(result, source, folder, name)
+    return {
+        "quarantine": quarantine, "row": _index_row(result.session),
+        "numbers": _numbers(result, by_sequence, name), "seconds": result.seconds,
+    }  # fmt: skip
+
+
+def _write_session(result: SessionResult, source: _Source, folder: Path, name: str) -> None:
+    mask, geometry = result.session.mask, result.session.geometry
+    picture = session_picture(result.pictures, mask, geometry, source.resources.brain, source.config.grid.align)
+    write_shard(folder / TENSORS, [result.session])
+    write_bytes(folder / f"{name}.jpg", picture)
+    write_scan(folder / f"{name}_mask.nii.gz", result.native_mask.astype(np.uint8), result.native_affine)
 
 
 def _numbers(result: SessionResult, rows: Mapping[str, Row], name: str) -> dict[str, Any]:
@@ -163,44 +254,45 @@ def _numbers(result: SessionResult, rows: Mapping[str, Row], name: str) -> dict[
     }
 
 
-def _unchanged(rows: Iterable[Row], root: Path, made: _Made) -> list[Row]:
+def _unchanged(rows: Iterable[Row], root: Path) -> tuple[list[Row], list[dict[str, str]]]:
     """Rows whose file is still the one that was indexed; a missing file is left for the reader to name."""
-    good = []
+    good, quarantine = [], []
     for row in rows:
         path = root / row["path"]
         if row["sha256"] != MISSING and path.is_file() and sha256(path) != row["sha256"]:
             reason = "the file is not the one that was indexed (its content changed)."
-            _quarantine(made, row, root, "changed", reason, "Index the data set again, or restore the file.")
+            quarantine.append(
+                _quarantined(row, root, "changed", reason, "Index the data set again, or restore the file.")
+            )
         else:
             good.append(row)
-    return good
+    return good, quarantine
 
 
-def _given(
-    files: Mapping[str, Path], root: Path, config: PreprocessConfig, subject: str, session: str
-) -> dict[str, Path]:
-    if config.strip.method != "given":
+def _given(files: Mapping[str, Path], source: _Source, subject: str, session: str) -> dict[str, Path]:
+    if source.config.strip.method != "given":
         return {}
-    pattern = config.strip.given_pattern
-    return {s: root / pattern.format(subject=subject, session=session, sequence=s) for s in files}
+    pattern = source.config.strip.given_pattern
+    return {s: source.root / pattern.format(subject=subject, session=session, sequence=s) for s in files}
 
 
-def _quarantine(made: _Made, row: Row, root: Path, code: str, reason: str, remedy: str) -> None:
+def _quarantined(row: Row, root: Path, code: str, reason: str, remedy: str) -> dict[str, str]:
     path = str(root / row["path"])
     named = reason if path in reason.split("'")[0] else f"{path}: {reason}"
     columns = ("dataset", "subject", "session", "sequence", "path")
-    made.quarantine.append({**{c: row[c] for c in columns}, "code": code, "reason": named, "remedy": remedy})
+    return {**{c: row[c] for c in columns}, "code": code, "reason": named, "remedy": remedy}
 
 
-def _index_rows(shard: Path, sessions: Iterable[PreprocessedSession]) -> list[dict[str, str]]:
-    whole = sha256(shard)
-    return [
-        {
-            "subject": s.subject, "session": s.session, "sequences": ",".join(s.volumes),
-            "shape": "x".join(map(str, s.geometry.shape)), "shard_sha256": whole, "session_sha256": _session_hash(s),
-        }
-        for s in sorted(sessions, key=lambda s: s.key)
-    ]  # fmt: skip
+def _key(row: Row) -> str:
+    return f"{row['subject']}/{row['session']}"
+
+
+def _index_row(session: PreprocessedSession) -> dict[str, str]:
+    """A session's row of the index, without the shard's hash."""
+    return {
+        "subject": session.subject, "session": session.session, "sequences": ",".join(session.volumes),
+        "shape": "x".join(map(str, session.geometry.shape)), "session_sha256": _session_hash(session),
+    }  # fmt: skip
 
 
 def _session_hash(session: PreprocessedSession) -> str:

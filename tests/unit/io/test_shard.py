@@ -1,10 +1,13 @@
 """Guards the shard file: what goes in comes out, a patch is the cut of the whole, equal sessions give equal bytes."""
 
+import json
+
 import numpy as np
 import pytest
 
 from cairn.errors import CairnError
-from cairn.io.shard import PreprocessedSession, SequenceGeometry, SessionGeometry, Shard, write_shard
+from cairn.io.shard import PreprocessedSession, SequenceGeometry, SessionGeometry, Shard, merge_shards, write_shard
+from cairn.io.tensors import Part, write_parts
 
 
 def session(subject="a", seed=0, shape=(8, 9, 10)):
@@ -51,3 +54,31 @@ def test_what_is_no_shard_is_refused_with_a_remedy(tmp_path, content):
 def test_missing_shard_is_named(tmp_path):
     with pytest.raises(CairnError, match="no such file"):
         Shard(tmp_path / "s.safetensors")
+
+
+@pytest.mark.parametrize("names", [[], ["a"], ["b", "a-1", "a", "a1", "é", 'q"q']])
+def test_one_by_one_or_all_at_once_the_bytes_are_those_of_the_library(tmp_path, names):
+    from safetensors.numpy import save_file
+
+    items = [session(name, seed) for seed, name in enumerate(names)]
+    tensors, geometry = {}, {}
+    for item in items:
+        for name, volume in item.volumes.items():
+            tensors[f"{item.key}/{name}"] = volume.astype(np.float16)
+        tensors[f"{item.key}/mask"] = item.mask.astype(np.uint8)
+        geometry[item.key] = item.geometry.to_json()
+    meta = json.dumps({"format": 1, "sessions": geometry}, sort_keys=True)
+    save_file(tensors, tmp_path / "library", metadata={"cairn": meta})
+    write_shard(tmp_path / "all", items)
+    for number, item in enumerate(items):
+        write_shard(tmp_path / f"{number}", [item])
+    merge_shards(tmp_path / "merged", [tmp_path / f"{number}" for number in reversed(range(len(items)))])
+    library = (tmp_path / "library").read_bytes()
+    assert (tmp_path / "all").read_bytes() == library
+    assert (tmp_path / "merged").read_bytes() == library
+
+
+def test_a_part_whose_bytes_do_not_fit_its_shape_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="tensor 'a' is -1 bytes off"):
+        write_parts(tmp_path / "x", [Part("a", "U8", (3,), lambda: [b"12"])], "{}")
+    assert not list(tmp_path.iterdir())

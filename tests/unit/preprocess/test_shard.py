@@ -9,7 +9,6 @@ import pytest
 from phantom_head import RESOURCES, pose, write_head
 
 from cairn.config.preprocess import PreprocessConfig
-from cairn.errors import CairnError
 from cairn.io.atomic import read_json, sha256
 from cairn.io.nifti import write_scan
 from cairn.io.shard import Shard
@@ -18,7 +17,7 @@ from cairn.preprocess.shard import ShardPaths, preprocess_shard
 
 CONFIG = PreprocessConfig.model_validate({
     "strip": {"method": "given", "given_pattern": "masks/{sequence}_mask.nii.gz"},
-    "grid": {"spacing_mm": 4.0}, "max_bad_share": 0.9,
+    "grid": {"spacing_mm": 4.0},
 })  # fmt: skip
 
 
@@ -103,7 +102,7 @@ def raw(tmp_path_factory):
 def run(raw, out, config=CONFIG):
     names = ("a.safetensors", "a.index.tsv", "a.quarantine.tsv", "a.qc.json", "a.qc")
     paths = ShardPaths(*(out / n for n in names))
-    return paths, preprocess_shard(raw / "index.tsv", raw, config, RESOURCES, paths)
+    return paths, preprocess_shard(raw / "index.tsv", raw, config, RESOURCES, paths, out / "state", "code")
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +134,7 @@ def test_the_good_session_goes_on(made, raw):
     assert shard.sessions == ["good/1"]
     assert shard.sequences("good/1") == ["FLAIR", "T1w"]
     assert shard.mask("good/1").any()
-    (row,) = read_table(paths.index, SHARD_COLUMNS)
+    (row,) = read_table(paths.shard_index, SHARD_COLUMNS)
     assert row["shard_sha256"] == sha256(paths.shard)
     assert facts["sessions"] == 1
     assert facts["quarantined"] == len(BAD) + 3
@@ -148,7 +147,9 @@ def test_the_good_session_goes_on(made, raw):
 
 def test_same_bytes_twice(made, raw, tmp_path):
     again, _ = run(raw, tmp_path)
-    for one, two in zip((made[0].shard, made[0].index, made[0].qc), (again.shard, again.index, again.qc), strict=True):
+    for one, two in zip(
+        (made[0].shard, made[0].shard_index, made[0].qc), (again.shard, again.shard_index, again.qc), strict=True
+    ):
         assert one.read_bytes() == two.read_bytes()
     for file in sorted(made[0].figures.iterdir()):
         assert (again.figures / file.name).read_bytes() == file.read_bytes()
@@ -166,19 +167,10 @@ def test_figures_show_nothing_outside_the_brain(made):
     assert grey.mean() < 1.15 * mask.max(axis=2).sum() * 10 * zoom**2 / grey.size
 
 
-def test_a_shard_fails_past_the_configured_share_and_still_says_why(raw, tmp_path):
-    with pytest.raises(CairnError) as failed:
-        run(raw, tmp_path, CONFIG.model_copy(update={"max_bad_share": 0.1}))
-    assert failed.value.code == "shard-bad"
-    named = [name for name in BAD if str(name) in failed.value.reason]
-    assert len(named) == min(len(BAD), 20), failed.value.reason
-    assert not (tmp_path / "a.safetensors").exists()
-
-
 def test_an_empty_shard_is_valid(raw, tmp_path):
     write_table(tmp_path / "index.tsv", [], INDEX_COLUMNS)
     names = ("a.safetensors", "a.index.tsv", "a.quarantine.tsv", "a.qc.json", "a.qc")
     paths = ShardPaths(*(tmp_path / n for n in names))
-    facts = preprocess_shard(tmp_path / "index.tsv", raw, CONFIG, RESOURCES, paths)
+    facts = preprocess_shard(tmp_path / "index.tsv", raw, CONFIG, RESOURCES, paths, tmp_path / "state", "code")
     assert facts["sessions"] == 0
     assert Shard(paths.shard).sessions == []

@@ -35,7 +35,7 @@ def run(raw, out, scans):
     ]
     write_table(out / "index.tsv", rows, INDEX_COLUMNS)
     paths = ShardPaths(*(out / n for n in ("a.safetensors", "a.index.tsv", "a.quarantine.tsv", "a.qc.json", "a.qc")))
-    preprocess_shard(out / "index.tsv", raw, CONFIG, RESOURCES, paths)
+    preprocess_shard(out / "index.tsv", raw, CONFIG, RESOURCES, paths, out / "state", "code")
     return paths, read_table(paths.quarantine, QUARANTINE_COLUMNS)
 
 
