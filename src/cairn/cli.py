@@ -77,6 +77,21 @@ def rebuild(
         raise typer.Exit(1)
 
 
+@app.command()
+def crate(
+    out: Annotated[str, typer.Option(help="Folder to make.")],
+    experiment: Experiment = "",
+    with_data: Annotated[bool, typer.Option("--with-data", help="Copy scans, shards and weights too.")] = False,
+    licence: Annotated[str, typer.Option(help="What others may do with it: an address or a sentence.")] = "",
+    agent: Annotated[str, typer.Option(help="Who ran the workflow: 'Name <https://orcid.org/…>'.")] = "",
+) -> None:
+    """Export the whole run as a Workflow Run RO-Crate, with the bill of materials of its environment."""
+    from cairn.provenance.crate import export_crate
+
+    made = export_crate(results_of(experiment), Path(), Path(out), with_data, licence=licence, agent=agent)
+    print(f"{made['out']}: {made['jobs']} jobs, {made['copied']} files, {made['described']} described by their hash.")
+
+
 def results_of(experiment: str) -> Path:
     """Folder of an experiment's results, relative to the current folder.
 
