@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -170,7 +171,7 @@ def _artefacts(cards: Mapping[str, Card], root: Path, folder: str, with_data: bo
         digests = dict(zip(paths, pool.map(_digest, sources), strict=True))
     _check_claims(claims, digests)
     return {
-        path: Artefact(path, digests[path], source.stat().st_size, source, _place(path, digests[path], copied))
+        path: Artefact(path, digests[path], source.stat().st_size, source, _place(path, copied))
         for path, source in zip(paths, sources, strict=True)
         for copied in [with_data or path in cards or _is_small(path, folder)]
     }
@@ -198,12 +199,12 @@ def _is_small(path: str, folder: str) -> bool:
     return inside[0] in (CONFIG, *SMALL) or inside[-1] == "scores.parquet"
 
 
-def _place(path: str, digest: str, copied: bool) -> str:
-    """Place in the crate: the same path; data from outside the repository goes under ``data/``, apart by hash."""
+def _place(path: str, copied: bool) -> str:
+    """Place in the crate: the same path; data from outside the repository goes under ``data/``, apart by its path."""
     if not copied:
         return ""
     outside = os.path.isabs(path) or ".." in Path(path).parts
-    return f"data/{digest[:16]}/{Path(path).name}" if outside else path
+    return f"data/{hashlib.sha256(path.encode()).hexdigest()[:16]}/{Path(path).name}" if outside else path
 
 
 def _broken(reason: str, remedy: str) -> CairnError:
