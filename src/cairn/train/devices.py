@@ -29,6 +29,14 @@ def set_up(device: str, threads: int, deterministic: bool = True) -> torch.devic
     return chosen
 
 
+def numerics(device: torch.device) -> dict[str, Any]:
+    """What a user sets and rounding depends on; a state made under other values is not continued.
+
+    Not the processor's or the GPU's model: on a mixed cluster a job must go on wherever it is sent.
+    """
+    return {"device": device.type, "torch": str(torch.__version__), "threads": torch.get_num_threads()}
+
+
 def precision(device: torch.device) -> Any:
     """bfloat16 on a GPU; float32 on a CPU, where bfloat16 can be ten times slower."""
     return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()

@@ -21,7 +21,7 @@ from cairn.ssl.draws import derived_seed, generator, shuffled
 from cairn.tasks.cases import LabelledSet, common_box, labelled_cases
 from cairn.tasks.registry import build_task
 from cairn.train.cases import collate, training_sample
-from cairn.train.devices import compile_encoder, describe, set_up
+from cairn.train.devices import compile_encoder, describe, numerics, set_up
 from cairn.train.history import lines
 from cairn.train.inference import Predictor
 from cairn.train.jobs import FinetuneJob
@@ -142,7 +142,7 @@ def finetune(
     plain = job.model_dump(mode="json", exclude={"run": True, "finetune": {"steps", "state_every"}})
     data = sorted(sha256(p) for p in [*shards, labels, *weights])
     masks = sorted(sha256(label.mask) for label in labelled.labels if label.mask)
-    key = state_key(job=plain, code=code, data=data, masks=masks, device=device.type)
+    key = state_key(job=plain, code=code, data=data, masks=masks, **numerics(device))
     with open_states(state, key) as states:
         result = Loop(problem, job.finetune, states, device).run()
         remove_left_overs(model.parent)

@@ -20,7 +20,7 @@ from cairn.nets.blocks import parameters
 from cairn.nets.weights import save_weights
 from cairn.ssl.draws import derived_seed, generator, shuffled
 from cairn.ssl.registry import build_objective
-from cairn.train.devices import compile_encoder, describe, set_up
+from cairn.train.devices import compile_encoder, describe, numerics, set_up
 from cairn.train.history import lines
 from cairn.train.loop import Loop, Problem, Result
 from cairn.train.split import split_subjects
@@ -121,7 +121,7 @@ def pretrain(
     problem = PretrainProblem(job, open_sessions(shards))
     compile_encoder(problem.module, device, job.pretrain.compile)
     plain = job.model_dump(mode="json", exclude={"run": True, "pretrain": {"steps", "state_every"}})
-    key = state_key(job=plain, code=code, data=sorted(sha256(p) for p in shards), device=device.type)
+    key = state_key(job=plain, code=code, data=sorted(sha256(p) for p in shards), **numerics(device))
     with open_states(state, key) as states:
         result = Loop(problem, job.pretrain, states, device).run()
         remove_left_overs(weights.parent)

@@ -1,8 +1,9 @@
 """Training state: one safetensors file a state, written atomically, no pickle; it holds the whole past of its run.
 
 States lie under ``folder/{key}/``. The key is a hash of all that decides the result (configuration without the number
-of steps, code, data), so a state of anything else is never picked up. Of the key's states, one is picked up only if the
-wanted run would have come by it too: `Course.shares` says so. The result is then the same whatever lies in the folder.
+of steps, code, data, torch, threads), so a state of anything else is never picked up. Of the key's states, one is
+picked up only if the wanted run would have come by it too: `Course.shares` says so. The result is then the same
+whatever lies in the folder.
 """
 
 from __future__ import annotations

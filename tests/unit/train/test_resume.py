@@ -105,7 +105,7 @@ def test_the_history_in_the_state_folder_is_only_for_watching(labelled, uninterr
     assert history.read_bytes() == (tmp_path / "history.jsonl").read_bytes()
 
 
-@pytest.mark.parametrize("change", [{"code": "other code"}, {"learning_rate": 0.0123}, {"decay_share": 0.5}])
+@pytest.mark.parametrize("change", [{"code": "new"}, {"threads": 2}, {"learning_rate": 0.01}, {"decay_share": 0.5}])
 def test_a_state_of_other_code_or_configuration_is_not_continued(labelled, tmp_path, capsys, change):
     train("pretrain", tmp_path, labelled)
     assert "another configuration" not in capsys.readouterr().err
