@@ -73,10 +73,10 @@ class KeptSessions:
     def __init__(self, folder: Path, keys: Collection[str]) -> None:
         self.folder = folder
         others = [p for p in folder.iterdir() if p.name not in {LOCK, MADE, *keys}]
+        if any(path.is_dir() for path in others):
+            say(f"{folder} holds sessions of another configuration, code or data; they are removed")
         for path in others:
             remove(path)
-        if any(path.is_dir() for path in others):
-            say(f"{folder} held sessions of another configuration, code or data; they are removed")
 
     def read(self, key: str) -> Outcome | None:
         """A session that is done, if it is and its files are what they were; of a damaged one a line is said."""

@@ -89,6 +89,21 @@ def test_a_folder_that_goes_while_it_is_waited_for_is_made_again(tmp_path):
     child.wait()
 
 
+def test_the_lock_of_a_file_that_has_just_been_removed_is_not_taken(tmp_path, monkeypatch):
+    real, opened = lock.try_lock, []
+
+    def remove_first(file, kind):
+        if not opened:
+            shutil.rmtree(tmp_path / "a")
+        opened.append(file)
+        return real(file, kind)
+
+    monkeypatch.setattr(lock, "try_lock", remove_first)
+    with exclusive(tmp_path / "a/lock", "this"):
+        assert (tmp_path / "a/lock").read_text() == f"{os.getpid()}\n"
+    assert len(opened) == 2
+
+
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
 def test_a_file_system_without_locks_is_said_and_gone_on_with(tmp_path, capsys, monkeypatch, number):
     def refuse(*_):

@@ -220,7 +220,14 @@ def test_sessions_of_something_else_are_removed_and_done_again(tmp_path, capsys,
     ended(job.start(each=lambda subject: die() if subject == "03" else None))
     before = {p.name for p in job.state.iterdir() if p.is_dir()}
     job = CHANGES[what](job)
-    ended(job.start(each=lambda subject: die() if subject == "01" else None))
+
+    def stop(subject):
+        if subject == "01":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        job.run(stop)
+    assert capsys.readouterr().err.count("sessions of another configuration, code or data") == 1
     assert not before & {p.name for p in job.state.iterdir() if p.is_dir() and p.name != "made"}
     job.run()
     said = capsys.readouterr().err

@@ -105,7 +105,7 @@ def test_two_living_runs_protect_each_others_locks(folder):
 
 def test_jobs_do_not_hold_their_run_when_it_is_dead(folder):
     """A job lives on as an orphan; it must not look like its run."""
-    code = RUN.replace("time.sleep(30)", "import subprocess; subprocess.run(['sleep', '5'])")
+    code = RUN.replace("time.sleep(30)", "import subprocess; subprocess.run(['sleep', '5'], close_fds=False)")
     source = Path(__file__).resolve().parents[3] / "src"
     child = subprocess.Popen(
         [sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, start_new_session=True,
