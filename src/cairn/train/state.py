@@ -22,13 +22,14 @@ from torch import Tensor
 
 from cairn.errors import CairnError
 from cairn.io.atomic import disk_errors, remove_left_overs
+from cairn.io.lock import exclusive
 from cairn.nets.meta import read_meta
 from cairn.nets.weights import read_tensors, save_weights
-from cairn.train.lock import locked
 from cairn.train.progress import say
 from cairn.train.schedule import Course
 
 KEPT = 2
+LOCK = ".lock"
 NAME = re.compile(r"state-(\d+)-of-(\d+)\.safetensors")
 
 
@@ -49,8 +50,8 @@ def state_key(**parts: Any) -> str:
 
 @contextmanager
 def open_states(folder: Path, key: str) -> Iterator[StateFolder]:
-    """The states of one training run, for this process alone (see `locked`)."""
-    with locked(folder):
+    """The states of one training run, for this process alone (see `exclusive`)."""
+    with exclusive(folder / LOCK, f"state of {folder.name}"):
         yield StateFolder(folder, key)
 
 
