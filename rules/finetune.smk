@@ -1,13 +1,13 @@
 """Fine-tune and predict: one recipe for every encoder.
 
 needs: preprocessed shards and labels of the task's training set; for predictions, shards of the test set, no label
-makes: finetune/{run}/{task}/seed-{seed}/, predict/{run}/{task}/seed-{seed}/, apply/{dataset}/…
+makes: finetune/{run}/{task}/seed-{seed}/, predict/{run}/{task}/seed-{seed}/, predict/applied/{dataset}/…
 why:   no job of this file has a test label among its inputs
 """
 
 MODEL = f"{R}/finetune/{{run}}/{{task}}/seed-{{seed}}/model.safetensors"
 PREDICTIONS = f"{R}/predict/{{run}}/{{task}}/seed-{{seed}}/predictions.tsv"
-APPLY = f"{R}/apply/{{dataset}}/{{run}}/{{task}}/seed-{{seed}}/predictions.tsv"
+APPLY = f"{R}/predict/applied/{{dataset}}/{{run}}/{{task}}/seed-{{seed}}/predictions.tsv"
 APPLIED = [
     APPLY.format(dataset=dataset, run=run, task=task, seed=seed)
     for dataset, section in PLAN.datasets.items()
@@ -92,7 +92,7 @@ use rule predict_test as apply_model with:
         accepted=ancient(lambda w: ACCEPTED.format(dataset=w.dataset)),
     output:
         predictions=APPLY,
-        card=f"{R}/apply/{{dataset}}/{{run}}/{{task}}/seed-{{seed}}/run.json",
+        card=f"{R}/predict/applied/{{dataset}}/{{run}}/{{task}}/seed-{{seed}}/run.json",
     log:
         f"{R}/logs/apply_model/{{dataset}}-{{run}}-{{task}}-{{seed}}.log",
     benchmark:

@@ -76,12 +76,14 @@ PRETRAINED = jobs("pretrain_encoder", run="mae", seed="0") | trained("mae", TASK
 ONE_SHARD = (
     jobs("index_shard", dataset="mine", shard=shard(SUBJECT))
     | jobs("preprocess_shard", dataset="mine", shard=shard(SUBJECT))
-    | jobs("manifest", dataset="mine") | jobs("leakage") | jobs("qc") | trained(RUNS, "age")
+    | jobs("accept_dataset", dataset="mine") | jobs("manifest", dataset="mine") | jobs("leakage") | jobs("qc")
+    | trained(RUNS, "age")
 )  # fmt: skip
-PREPROCESSED = shards("preprocess_shard", EVERY) | jobs("qc") | PRETRAINED | trained(RUNS, TASKS)
+ACCEPTED = jobs("accept_dataset", dataset=EVERY)
+PREPROCESSED = shards("preprocess_shard", EVERY) | ACCEPTED | jobs("qc") | PRETRAINED | trained(RUNS, TASKS)
 AGE_TEST = (
     jobs("cohort_shard", dataset="age_test", shard="0000") | jobs("preprocess_shard", dataset="age_test", shard="0000")
-    | jobs("manifest", dataset="age_test") | jobs("labels", dataset="age_test") | jobs("leakage") | jobs("qc")
+    | jobs("accept_dataset", dataset="age_test") | jobs("manifest", dataset="age_test") | jobs("labels", dataset="age_test") | jobs("leakage") | jobs("qc")
     | jobs("predict_test", run=RUNS, task="age", seed="0") | evaluated("age")
 )  # fmt: skip
 
@@ -231,6 +233,7 @@ EDITS: dict[str, tuple[Edit, set]] = {
     ),
     "more subjects in a test set": (config("datasets", "age_test", "cohort", "subjects", 6), AGE_TEST),
     "voxel size": (config("preprocess", "grid", "spacing_mm", 6.0), PREPROCESSED),
+    "share of bad scans that is accepted": (config("preprocess", "max_bad_share", 0.8), ACCEPTED),
     "limit of a quality flag": (config("qc", {"dice_min": 0.8}), jobs("qc")),
     # evaluation
     "tolerance of the NSD": (config("evaluate", "nsd_tolerance_mm", 2.0), evaluated("meningioma")),

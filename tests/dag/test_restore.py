@@ -73,7 +73,8 @@ DAMAGES = {
     "evaluate/classical/age/scores.parquet": jobs("evaluate_run", run="classical", task="age") | END,
     "leaderboard/leaderboard.json": END,
     # neither is a declared output: the card of the job stands for it
-    "preprocess/age_test/0000.safetensors": jobs("preprocess_shard", dataset="age_test", shard="0000") | jobs("qc")
+    "preprocess/age_test/0000.safetensors": jobs("preprocess_shard", dataset="age_test", shard="0000")
+    | jobs("accept_dataset", dataset="age_test") | jobs("qc")
     | jobs("predict_test", run=RUNS, task="age", seed="0") | jobs("evaluate_run", run=RUNS, task="age") | END,
 }  # fmt: skip
 

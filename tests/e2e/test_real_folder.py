@@ -76,7 +76,7 @@ def test_the_plain_fomo_tree_goes_through_the_same_door(applied):
 
 
 def test_good_heads_are_predicted(applied):
-    tables = sorted((applied.root / R / "apply/mine").glob("*/age/seed-*/predictions.tsv"))
+    tables = sorted((applied.root / R / "predict/applied/mine").glob("*/age/seed-*/predictions.tsv"))
     assert len(tables) == 3
     for table in tables:
         rows = {row["subject"]: row for row in read_table(table)}

@@ -78,7 +78,7 @@ class Run:
     @property
     def results(self) -> dict[str, str]:
         """What the run was for: stage by path, sorted by path."""
-        apply = f"{self.folder}/apply/"
+        apply = f"{self.folder}/predict/applied/"
         found = {
             path: str(card["stage"])
             for card in self.cards.values()
