@@ -41,6 +41,8 @@ class Number:
     """Value and interval of every seed; empty for a rank."""
     decimals: int
     unit: str
+    confidence: str
+    """Coverage of the intervals: ``95%``."""
     file: Path
     """The file that the number stands in."""
 
@@ -99,13 +101,14 @@ def _score(results: Path, file: Path, metric: str, rows: Iterable[Record]) -> Nu
         mean["run"], mean["task"], metric, f"{how.title} of {mean['run']} on {mean['task']}",
         mean["value"], mean["ci_low"], mean["ci_high"], mean["n"], mean["cohort"],
         {str(s): (r["value"], r["ci_low"], r["ci_high"]) for s, r in sorted(by_seed.items())},
-        how.decimals, how.unit, file,
+        how.decimals, how.unit, _confidence(board), file,
     )  # fmt: skip
 
 
 def _standing(results: Path, run: str, task: str, metric: str) -> Number:
     """Rank, place or tier, from the leaderboard."""
-    row: Record = next((r for r in _board(results).get("rows", ()) if r["run"] == run), {})
+    board = _board(results)
+    row: Record = next((r for r in board.get("rows", ()) if r["run"] == run), {})
     if task == OVERALL and metric != RANK:
         value = {"value": row.get(metric), "low": None, "high": None}
     else:
@@ -116,7 +119,7 @@ def _standing(results: Path, run: str, task: str, metric: str) -> Number:
     title = f"{metric.capitalize() if task != OVERALL or metric != RANK else 'Overall rank'} of {run}"
     return Number(
         run, task, metric, title if task == OVERALL else f"{title} on {task}", value["value"], value["low"],
-        value["high"], None, "", {}, decimals, "", results / "leaderboard" / "leaderboard.json",
+        value["high"], None, "", {}, decimals, "", _confidence(board), results / "leaderboard" / "leaderboard.json",
     )  # fmt: skip
 
 
@@ -126,6 +129,10 @@ def _board(results: Path) -> dict[str, Any]:
         return dict(read_json(results / "leaderboard" / "leaderboard.json"))
     except (OSError, ValueError):
         return {}
+
+
+def _confidence(board: Record) -> str:
+    return f"{board['evaluate']['confidence']:.0%}" if board else ""
 
 
 def _metric(board: Record, task: str, metric: str) -> Metric:
@@ -139,9 +146,10 @@ def about_number(number: Number) -> Question:
     notes = []
     spread = number.interval(number.low, number.high)
     if number.value is not None:
-        notes.append(f"{f'interval {spread}; ' if spread else ''}exactly {number.value!r}")
+        notes.append(f"{f'{number.confidence} interval {spread}; ' if spread else ''}unrounded {number.value!r}")
     if number.n is not None:
-        notes.append(f"{number.n} test cases of {number.cohort}; mean of {len(number.seeds)} seed(s):")
+        many = f"mean of {len(number.seeds)} seeds" if len(number.seeds) != 1 else "one seed"
+        notes.append(f"{number.n} test cases of {number.cohort}; {many}:")
     for seed, (value, low, high) in number.seeds.items():
         between = number.interval(low, high)
         notes.append(f"  seed {seed}: {number.printed(value)}{f', interval {between}' if between else ''}")

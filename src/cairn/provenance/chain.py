@@ -72,16 +72,18 @@ def job_name(card: str) -> str:
 
 
 def beginnings(steps: Iterable[Step]) -> dict[str, str]:
-    """SHA-256, by path, of the raw files that a chain begins with.
+    """SHA-256, by path, of the raw files that a chain begins with."""
+    return dict(sorted((path, digest) for step in steps for path, digest in brought(step).items()))
+
+
+def brought(step: Step) -> dict[str, str]:
+    """SHA-256, by path, of the raw files that a job brings in.
 
     They are the files that no job made, the packages that a job fetched, and, of the embedded cohort, scans and
     lesion masks: a job makes these, but who asks for raw files means them.
     """
-    found: dict[str, str] = {}
-    for step in steps:
-        found |= {s.path: s.sha256 for s in step.sources if s.state == "raw" and not is_hole(s, step.card)}
-        found |= {p: digest for p, digest in step.facts["outputs"].items() if is_beginning(p, step.facts)}
-    return dict(sorted(found.items()))
+    found = {s.path: s.sha256 for s in step.sources if s.state == "raw" and not is_hole(s, step.card)}
+    return found | {p: digest for p, digest in step.facts["outputs"].items() if is_beginning(p, step.facts)}
 
 
 def is_beginning(path: str, card: Mapping[str, Any]) -> bool:
@@ -150,13 +152,20 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def flat(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Settings of a configuration by dotted key, plain ones before nested ones."""
-    if not isinstance(config, Mapping):
-        if config is not None:
-            yield prefix or "config", config
-        return
-    for nested in (False, True):
+def flat(config: Any) -> dict[str, Any]:
+    """Settings of a configuration by dotted key, shallow ones first."""
+    found = dict(_flat(config, ""))
+    return dict(sorted(found.items(), key=lambda item: item[0].count(".")))
+
+
+def _flat(config: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(config, Mapping) and config:
         for key, value in config.items():
-            if (isinstance(value, Mapping) and bool(value)) is nested:
-                yield from flat(value, f"{prefix}.{key}" if prefix else str(key))
+            yield from _flat(value, f"{prefix}.{key}" if prefix else str(key))
+    elif config is not None:
+        yield prefix or "config", config
+
+
+def memory(megabytes: float) -> str:
+    """Megabytes in words a person reads."""
+    return f"{megabytes / 1024:.1f} GB" if megabytes >= 1000 else f"{megabytes:.0f} MB"

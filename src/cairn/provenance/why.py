@@ -98,7 +98,7 @@ def as_lines(found: Answer, everything: bool = False) -> list[Line]:
     lines = [*_head(found), *_warnings(found.steps)]
     for group in found.groups:
         lines += _group(found, group, everything)
-    return [*lines, *_world(found.steps), *_raw(found.steps, everything), *_cost(found)]
+    return [*lines, *_world(found.steps), *_raw(found, everything), *_cost(found)]
 
 
 def _head(found: Answer) -> Iterator[Line]:
@@ -122,16 +122,25 @@ def _count(number: int, what: str) -> str:
 
 def _warnings(steps: Sequence[Step]) -> Iterator[Line]:
     """What makes a chain worthless, in capitals."""
-    for step, source in chain.altered(steps):
+    for path, jobs in _readers(chain.altered(steps)):
         yield plain("")
-        yield Line((("bold red", f"ALTERED: {source.path}"),))
-        yield plain(f"  {chain.job_name(step.card)} read sha256 {source.sha256},")
-        yield plain("  which is not what the job that made this file wrote. Do not trust the number: run")
-        yield plain("  `cairn restore`, then `snakemake`.")
-    for step, source in chain.holes(steps):
+        yield Line((("bold red", f"ALTERED: {path}"),))
+        yield from filled(
+            f"The job that made this file wrote something else than what was read by {_named(jobs)}. "
+            "Do not trust the number: run `cairn restore`, then `snakemake`.", "  ",
+        )  # fmt: skip
+    for path, jobs in _readers(chain.holes(steps)):
         yield plain("")
-        yield Line((("bold red", f"UNACCOUNTED FOR: {source.path}"),))
-        yield plain(f"  {chain.job_name(step.card)} read it; no card says which job made it.")
+        yield Line((("bold red", f"UNACCOUNTED FOR: {path}"),))
+        yield from filled(f"No card says which job made this file. Read by {_named(jobs)}.", "  ")
+
+
+def _readers(found: Iterable[tuple[Step, Source]]) -> list[tuple[str, list[str]]]:
+    """Names of the jobs that read a file, by file."""
+    readers: dict[str, list[str]] = {}
+    for step, source in found:
+        readers.setdefault(source.path, []).append(chain.job_name(step.card))
+    return list(readers.items())
 
 
 def _group(found: Answer, group: chain.Group, everything: bool) -> Iterator[Line]:
@@ -142,6 +151,7 @@ def _group(found: Answer, group: chain.Group, everything: bool) -> Iterator[Line
     yield heading(group.stage, f"{_count(spent.jobs, 'job')}, {chain.duration(spent.wall_s)}")
     yield field("code", _agreed([c["code"] for c in cards]))
     yield field("pins", _agreed([c["environment"]["pins"] for c in cards]))
+    yield from filled(_packages(cards[0]), " " * 12, "dim")
     shared = _shared(cards)
     yield from settings(shared, None if everything else SETTING_LINES)
     shown = group.steps if everything else group.steps[:JOBS_SHOWN]
@@ -149,6 +159,11 @@ def _group(found: Answer, group: chain.Group, everything: bool) -> Iterator[Line
         yield from _job(found, step, shared, everything)
     if len(shown) < len(group.steps):
         yield plain(f"  … and {len(group.steps) - len(shown)} more jobs; --all prints them.")
+
+
+def _packages(card: Mapping[str, Any]) -> str:
+    """What the stage imports from elsewhere."""
+    return ", ".join(f"{name} {v}" for name, v in card["environment"]["packages"].items() if name != "python")
 
 
 def _agreed(values: Iterable[str]) -> str:
@@ -159,20 +174,28 @@ def _agreed(values: Iterable[str]) -> str:
 
 def _shared(cards: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Settings that all jobs have alike."""
-    first, *others = [dict(chain.flat(c["config"])) for c in cards]
+    first, *others = [chain.flat(c["config"]) for c in cards]
     return {k: v for k, v in first.items() if all(k in other and other[k] == v for other in others)}
 
 
 def _job(found: Answer, step: Step, shared: Mapping[str, Any], everything: bool) -> Iterator[Line]:
     card = step.facts
     number = f"[{found.number[step.card]}]"
-    memory = f"{float(card['peak_memory_mb']) / 1024:.1f} GB"
-    ran = f"{card['started'][:16].replace('T', ' ')}  {chain.duration(card['wall_s'])}"
-    yield columns(f"  {number} {chain.job_name(step.card)}", f"{ran}, cpu {chain.duration(card['cpu_s'])}, {memory}")
-    own = {k: v for k, v in chain.flat(card["config"]) if k not in shared}
-    yield from settings(own, None if everything else 2, "set")
+    spent = [chain.duration(card["wall_s"]), f"cpu {chain.duration(card['cpu_s'])}"]
+    ran = f"{card['started'][:16].replace('T', ' ')}Z  {', '.join([*spent, chain.memory(card['peak_memory_mb'])])}"
+    yield columns(f"  {number} {chain.job_name(step.card)}", ran)
+    own = {k: v for k, v in chain.flat(card["config"]).items() if k not in shared}
+    yield from settings(own, None if everything else 2, "with")
+    yield from settings(_said(card["facts"], everything), None if everything else 2, "says")
     yield from _made(found, step, everything)
     yield from _read(found, step, everything)
+
+
+def _said(facts: Mapping[str, Any], everything: bool) -> dict[str, Any]:
+    """What a job said of itself: device, precision, counts; lists, and hashes that stand below, only with the rest."""
+    said = chain.flat(facts)
+    short = {k: v for k, v in said.items() if isinstance(v, str | bool | int | float) and not k.endswith("sha256")}
+    return said if everything else short
 
 
 def _made(found: Answer, step: Step, everything: bool) -> Iterator[Line]:
@@ -228,16 +251,23 @@ def _named(jobs: Sequence[str]) -> str:
     return ", ".join(jobs) if len(jobs) <= 3 else f"{', '.join(jobs[:2])} and {len(jobs) - 2} more jobs"
 
 
-def _raw(steps: Sequence[Step], everything: bool) -> Iterator[Line]:
-    found = chain.beginnings(steps)
+def _raw(found: Answer, everything: bool) -> Iterator[Line]:
+    """Which job brought how many raw files in, and their hashes."""
+    files = chain.beginnings(found.steps)
     yield plain("")
-    yield heading("raw files", _count(len(found), "file"))
-    if not found:
+    yield heading("raw files", _count(len(files), "file"))
+    if not files:
         yield Line((("bold red", "  None: this chain does not reach a raw file."),))
-    shown = list(found)[: None if everything else FILES_SHOWN]
-    yield from folder_lists({path: found[path] for path in shown})
-    if len(shown) < len(found):
-        yield plain(f"  … and {len(found) - len(shown)} more; --all prints them.")
+    bringing = [(s, len(chain.brought(s))) for g in found.groups for s in g.steps if chain.brought(s)]
+    for step, count in bringing if everything else bringing[:JOBS_SHOWN]:
+        yield plain(f"  {f'[{found.number[step.card]}]':>5} {chain.job_name(step.card):<44} {_count(count, 'file')}")
+    if not everything and len(bringing) > JOBS_SHOWN:
+        yield plain(f"        and {len(bringing) - JOBS_SHOWN} more jobs")
+    yield plain("")
+    shown = list(files)[: None if everything else FILES_SHOWN]
+    yield from folder_lists({path: files[path] for path in shown})
+    if len(shown) < len(files):
+        yield plain(f"  … and {len(files) - len(shown):,} more; --all prints them.")
 
 
 def _cost(found: Answer) -> Iterator[Line]:
@@ -248,5 +278,5 @@ def _cost(found: Answer) -> Iterator[Line]:
     for stage, c in [*rows, ("all", chain.cost([s.facts for s in found.steps]))]:
         yield Line((("bold" if stage == "all" else "", (
             f"  {stage:<18} {_count(c.jobs, 'job'):>10} {chain.duration(c.wall_s):>14} "
-            f"{'cpu ' + chain.duration(c.cpu_s):>18} {c.peak_memory_mb / 1024:>7.1f} GB"
+            f"{'cpu ' + chain.duration(c.cpu_s):>18} {chain.memory(c.peak_memory_mb):>10}"
         )),))  # fmt: skip
