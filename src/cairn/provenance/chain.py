@@ -13,7 +13,7 @@ from cairn.provenance.lineage import Lineage, Source, Step
 RESULTS = "results"
 RESOURCES = f"{RESULTS}/resources/"
 SCANS = (".nii", ".nii.gz")
-NO_SOURCE = "_brain_mask."
+NO_SOURCE = "brain_mask."
 """The cohort's true brain masks are read by the quality page alone: no number rests on them."""
 
 

@@ -132,9 +132,9 @@ def _number(
     if n.stage is not None:
         return said | {"stage": order.index(n.stage) if n.stage else -1}
     said["files"] = [tables.file(f, cards[makers[f]]["outputs"][f]) for f in n.files]
-    ask = n.ask or min(n.files, key=len)
-    said["why"] = f"cairn why {ask if n.can_rebuild or not ask.startswith('results/') else shlex.quote(ask)}"
-    return said | ({"rebuild": f"cairn rebuild {ask}"} if n.can_rebuild else {})
+    if n.ask:
+        said["why"] = f"cairn why {shlex.quote(n.ask) if n.ask in makers else n.ask}"
+    return said | ({"rebuild": f"cairn rebuild {n.ask}"} if n.can_rebuild else {})
 
 
 def as_script(data: Any) -> str:

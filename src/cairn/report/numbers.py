@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from cairn.provenance.cards import Card
 from cairn.report import cost
 from cairn.report.sources import Sources
 from cairn.report.words import heading, number, p_value, span
@@ -68,7 +69,8 @@ def _metric(sources: Sources, row: Record, task: Record, metric: Record, value: 
     level = f"{sources.board['evaluate']['confidence']:.0%}"
     notes = [f"{level} interval {spread}"] if spread else []
     notes += [f"{task['cases']} test cases of {task['cohort']}"]
-    notes += [f"mean over seeds: {', '.join(f'{s} gave {number(v, digits)}' for s, v in seeds.items())}"]
+    each = ", ".join(f"{number(v, digits)} (seed {s})" for s, v in seeds.items())
+    notes += [f"mean of {each}" if len(seeds) > 1 else f"one seed: {each}"]
     title = f"{heading(metric)} of {row['label']} on {task['title']}"
     whole = Number(
         f"{run}/{task['name']}/{metric['name']}", title, number(value["value"], digits),
@@ -89,6 +91,7 @@ def _ranks(sources: Sources) -> Iterator[Number]:
     base = Number("leaderboard", "The leaderboard", "", "Ranks, places, tiers, gains", (sources.board_file,),
                   (TOGETHER,))  # fmt: skip
     yield replace(base, what="All that the leaderboard says", ask=sources.board_file)
+    level = f"{sources.board['evaluate']['confidence']:.0%}"
     for row in sources.rows:
         run, label, overall = row["run"], row["label"], row["overall"]
         for name in ("place", "tier"):
@@ -99,14 +102,14 @@ def _ranks(sources: Sources) -> Iterator[Number]:
         if overall:
             yield replace(
                 base, key=f"{run}/overall/rank", what=f"Overall rank of {label}", shown=number(overall["value"], 2),
-                notes=(f"interval {span(overall['low'], overall['high'], 2)}", TOGETHER), ask=f"{run} overall rank",
+                notes=(f"{level} interval {span(overall['low'], overall['high'], 2)}", TOGETHER), ask=f"{run} overall rank",
             )  # fmt: skip
         for task in sources.tasks:
             if task["name"] in row["ranks"]:
                 rank = row["ranks"][task["name"]]
                 yield replace(
                     base, key=f"{run}/{task['name']}/rank", what=f"Rank of {label} on {task['title']}",
-                    shown=number(rank["value"], 1), notes=(f"interval {span(rank['low'], rank['high'], 1)}", TOGETHER),
+                    shown=number(rank["value"], 1), notes=(f"{level} interval {span(rank['low'], rank['high'], 1)}", TOGETHER),
                     ask=f"{run} {task['name']} rank",
                 )  # fmt: skip
 
@@ -115,6 +118,7 @@ def _effects(sources: Sources) -> Iterator[Number]:
     """Gains of pretraining, with their p-values."""
     labels = {r["run"]: r["label"] for r in sources.rows}
     names = {(t["name"], m["name"]): (t, m) for t in sources.tasks for m in t["metrics"]}
+    level = f"{sources.board['evaluate']['confidence']:.0%}"
     for row in sources.board["pretraining"]:
         task, metric = names[row["task"], row["metric"]]
         digits = metric["decimals"]
@@ -123,7 +127,7 @@ def _effects(sources: Sources) -> Iterator[Number]:
             "/".join(("gain", *(row[k] for k in ("a", "b", "task", "metric")))),
             f"Gain of {labels[row['a']]} over {labels[row['b']]}, {heading(metric)} on {task['title']}",
             number(row["difference"], digits, sign=True), "Ranks, places, tiers, gains", (sources.board_file,),
-            (f"interval {spread or 'undefined'}; p {p_value(row['p'])}, corrected {p_value(row['p_holm'])}", TOGETHER),
+            (f"{level} interval {spread or 'undefined'}; p {p_value(row['p'])}, corrected {p_value(row['p_holm'])}", TOGETHER),
             sources.board_file,
         )  # fmt: skip
 
@@ -149,12 +153,16 @@ def _others(sources: Sources) -> Iterator[Number]:
                      notes=("The sum of what the cards of these jobs say.",))  # fmt: skip
 
 
-def origins(found: Mapping[str, Number]) -> list[dict[str, Any]]:
-    """Lines of the table of origins: the numbers that stand in the same files."""
+def origins(found: Mapping[str, Number], cards: Mapping[str, Card]) -> list[dict[str, Any]]:
+    """Lines of the table of origins: the numbers that stand in the same files, and those files with their SHA-256."""
+    hashes = {path: digest for card in cards.values() for path, digest in card["outputs"].items()}
     lines: dict[str, list[Number]] = {}
     for n in found.values():
         lines.setdefault(n.row, []).append(n)
     return [
-        {"row": row, "numbers": members, "listed": [n for n in members if n.label], "files": members[0].files}
+        {
+            "row": row, "numbers": members, "listed": [n for n in members if n.label],
+            "files": [{"path": path, "sha256": hashes[path]} for path in members[0].files],
+        }
         for row, members in lines.items()
-    ]
+    ]  # fmt: skip

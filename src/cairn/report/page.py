@@ -54,8 +54,6 @@ def render(sources: Sources) -> str:
 
 def content(sources: Sources) -> dict[str, Any]:
     """All that the template shows."""
-    from markupsafe import Markup
-
     board, job, cards = sources.board, sources.job, list(sources.cards.values())
     found = numbers(sources)
     tracks = list(dict.fromkeys(r["track"] for r in sources.rows))
@@ -81,8 +79,8 @@ def content(sources: Sources) -> dict[str, Any]:
         "versions": cost.versions(cards),
         "limits": words.limits(sources),
         "numbers": found,
-        "origins": origins(found),
-        "lineage": Markup(as_script(embedded(sources.cards, found))) if found else "",
+        "origins": origins(found, sources.cards),
+        "lineage": as_script(embedded(sources.cards, found)) if found else "",
     }
 
 
