@@ -86,6 +86,27 @@ def brought(step: Step) -> dict[str, str]:
     return found | {p: digest for p, digest in step.facts["outputs"].items() if is_beginning(p, step.facts)}
 
 
+def bringing(steps: Sequence[Step]) -> dict[str, dict[str, str]]:
+    """Raw files, by the card of the job that brings them in; of several that read one, the nearest to the raw end.
+
+    Args:
+        steps: from the number to the raw files, as `by_stage` orders them.
+    """
+    found: dict[str, dict[str, str]] = {}
+    seen: set[str] = set()
+    for step in reversed(steps):
+        files = {path: digest for path, digest in brought(step).items() if path not in seen}
+        seen.update(files)
+        if files:
+            found[step.card] = files
+    return dict(reversed(found.items()))
+
+
+def sources(step: Step) -> list[Source]:
+    """What a job read: first what jobs made, then raw files, scans last, for they are many."""
+    return sorted(step.sources, key=lambda s: (s.path.endswith(SCANS), s.state == "raw", s.path))
+
+
 def is_beginning(path: str, card: Mapping[str, Any]) -> bool:
     """Whether a file that a job made is a raw file all the same: fetched, or a scan of the embedded cohort."""
     if card["stage"] == "cohort_shard":

@@ -211,15 +211,16 @@ def _made(found: Answer, step: Step, everything: bool) -> Iterator[Line]:
 
 
 def _read(found: Answer, step: Step, everything: bool) -> Iterator[Line]:
-    shown = step.sources if everything else step.sources[:READS_SHOWN]
+    sources = chain.sources(step)
+    shown = sources if everything else sources[:READS_SHOWN]
     for i, source in enumerate(shown):
         digest = source.sha256 if everything else source.sha256[:SHORT]
         origin: Words = (("cyan", f"[{found.number[source.card]}]"),) if source.card else (_origin(source, step),)
         mark: Words = (("bold red", "ALTERED "),) if source.state == "altered" else ()
         lead: Words = (("dim", f"      {'' if i else 'read':<5} "),)
         yield Line((*lead, *mark, ("", f"{digest}  {source.path}  "), *origin))
-    if len(shown) < len(step.sources):
-        yield Line((("dim", f"            and {_count(len(step.sources) - len(shown), 'other file')}"),))
+    if len(shown) < len(sources):
+        yield Line((("dim", f"            and {_count(len(sources) - len(shown), 'other file')}"),))
 
 
 def _origin(source: Source, step: Step) -> tuple[str, str]:
@@ -258,11 +259,11 @@ def _raw(found: Answer, everything: bool) -> Iterator[Line]:
     yield heading("raw files", _count(len(files), "file"))
     if not files:
         yield Line((("bold red", "  None: this chain does not reach a raw file."),))
-    bringing = [(s, len(chain.brought(s))) for g in found.groups for s in g.steps if chain.brought(s)]
-    for step, count in bringing if everything else bringing[:JOBS_SHOWN]:
-        yield plain(f"  {f'[{found.number[step.card]}]':>5} {chain.job_name(step.card):<44} {_count(count, 'file')}")
-    if not everything and len(bringing) > JOBS_SHOWN:
-        yield plain(f"        and {len(bringing) - JOBS_SHOWN} more jobs")
+    by_job = list(chain.bringing([s for g in found.groups for s in g.steps]).items())
+    for card, some in by_job if everything else by_job[:JOBS_SHOWN]:
+        yield plain(f"  {f'[{found.number[card]}]':>5} {chain.job_name(card):<44} {_count(len(some), 'file')}")
+    if not everything and len(by_job) > JOBS_SHOWN:
+        yield plain(f"        and {len(by_job) - JOBS_SHOWN} more jobs")
     yield plain("")
     shown = list(files)[: None if everything else FILES_SHOWN]
     yield from folder_lists({path: files[path] for path in shown})

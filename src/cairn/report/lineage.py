@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
@@ -81,10 +81,9 @@ def embedded(cards: Mapping[str, Card], numbers: Mapping[str, Number], most_file
     groups = chain.by_stage(lineage, lineage.chain(lineage.makers))
     steps = [step for group in groups for step in group.steps]
     index = {step.card: i for i, step in enumerate(steps)}
-    wanted = {s.path for step in steps for s in step.sources} | {f for n in numbers.values() for f in n.files}
-    share = max(LEAST_A_JOB, most_files // max(1, len(steps)))
     order = [group.stage for group in groups]
-    jobs = [_job(step, order.index(str(step.facts["stage"])), tables, index, wanted, share) for step in steps]
+    which = _choose(steps, numbers, most_files)
+    jobs = [_job(step, order.index(str(step.facts["stage"])), tables, index, which) for step in steps]
     makers = lineage.makers
     packed = {k: _number(n, cards, makers, tables, order) for k, n in numbers.items()}
     return {
@@ -98,18 +97,36 @@ def embedded(cards: Mapping[str, Card], numbers: Mapping[str, Number], most_file
     }  # fmt: skip
 
 
-def _job(
-    step: Step, stage: int, tables: _Packed, index: Mapping[str, int], wanted: set[str], share: int
-) -> dict[str, Any]:
-    """One job. Files that others read come first; of the others, and of raw files, a share is kept."""
-    card = step.facts
-    brought = chain.brought(step)
-    raw = [path for path in brought if path not in card["outputs"]]
-    read = [s for s in step.sources if s.path not in raw[share:]]
-    outputs = sorted(card["outputs"], key=lambda p: (p not in wanted, p not in brought, p))
-    needed = sum(p in wanted for p in outputs)
-    kept = outputs[: needed + share]
-    hidden = len(raw[share:]) + len(outputs) - len(kept)
+@dataclass(frozen=True)
+class _Choice:
+    """Which files are embedded."""
+
+    raw: Mapping[str, Mapping[str, str]]
+    """Raw files by the card of the job that brings them in."""
+    left_out: frozenset[str]
+    wanted: frozenset[str]
+    """What a job reads or a number stands in."""
+    share: int
+    """How many of its raw files, and how many files that no job reads, are embedded of each job."""
+
+
+def _choose(steps: Sequence[Step], numbers: Mapping[str, Number], most: int) -> _Choice:
+    """All files where they are few; else an equal share of each job's."""
+    raw = chain.bringing(steps)
+    wanted = {s.path for step in steps for s in step.sources} | {f for n in numbers.values() for f in n.files}
+    unread = {step.card: set(step.facts["outputs"]) - wanted for step in steps}
+    counts = [n for n in (len(raw.get(step.card, {}).keys() | unread[step.card]) for step in steps) if n]
+    share = sum(counts) if sum(counts) <= most else max(LEAST_A_JOB, most // len(counts))
+    left_out = {path for files in raw.values() for path in sorted(files)[share:]}
+    return _Choice(raw, frozenset(left_out), frozenset(wanted), share)
+
+
+def _job(step: Step, stage: int, tables: _Packed, index: Mapping[str, int], which: _Choice) -> dict[str, Any]:
+    """One job. Of what it made, files that others read come first."""
+    card, raw = step.facts, which.raw.get(step.card, {})
+    read = [s for s in chain.sources(step) if s.path not in which.left_out]
+    outputs = sorted(set(card["outputs"]) - which.left_out, key=lambda p: (p not in which.wanted, p in raw, p))
+    kept = outputs[: sum(p in which.wanted or p in raw for p in outputs) + which.share]
     config = card["config"] if isinstance(card["config"], Mapping) else {}
     facts = {k: v for k, v in chain.flat(card["facts"]).items() if isinstance(v, str | bool | int | float)}
     return {
@@ -120,8 +137,8 @@ def _job(
         "started": card["started"], "wall": card["wall_s"], "cpu": card["cpu_s"], "memory": card["peak_memory_mb"],
         "in": [[tables.file(s.path, s.sha256), index.get(s.card, -1)] for s in read],
         "out": [tables.file(p, card["outputs"][p]) for p in kept],
-        "raw": [tables.file(p, card["outputs"][p]) for p in kept if p in brought],
-        "hidden": hidden, "brought": len(brought),
+        "raw": [tables.file(p, raw[p]) for p in sorted(raw) if p not in which.left_out],
+        "hidden": [len(card["outputs"]) - len(kept), len(step.sources) - len(read)], "brought": len(raw),
     }  # fmt: skip
 
 

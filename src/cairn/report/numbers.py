@@ -100,17 +100,18 @@ def _ranks(sources: Sources) -> Iterator[Number]:
                 yield replace(base, key=f"{run}/overall/{name}", what=f"{name.capitalize()} of {label}",
                               shown=str(row[name]), ask=ask)  # fmt: skip
         if overall:
+            spread = f"{level} interval {span(overall['low'], overall['high'], 2)}"
             yield replace(
                 base, key=f"{run}/overall/rank", what=f"Overall rank of {label}", shown=number(overall["value"], 2),
-                notes=(f"{level} interval {span(overall['low'], overall['high'], 2)}", TOGETHER), ask=f"{run} overall rank",
+                notes=(spread, TOGETHER), ask=f"{run} overall rank",
             )  # fmt: skip
         for task in sources.tasks:
             if task["name"] in row["ranks"]:
                 rank = row["ranks"][task["name"]]
+                spread = f"{level} interval {span(rank['low'], rank['high'], 1)}"
                 yield replace(
                     base, key=f"{run}/{task['name']}/rank", what=f"Rank of {label} on {task['title']}",
-                    shown=number(rank["value"], 1), notes=(f"{level} interval {span(rank['low'], rank['high'], 1)}", TOGETHER),
-                    ask=f"{run} {task['name']} rank",
+                    shown=number(rank["value"], 1), notes=(spread, TOGETHER), ask=f"{run} {task['name']} rank",
                 )  # fmt: skip
 
 
@@ -122,12 +123,12 @@ def _effects(sources: Sources) -> Iterator[Number]:
     for row in sources.board["pretraining"]:
         task, metric = names[row["task"], row["metric"]]
         digits = metric["decimals"]
-        spread = span(row["low"], row["high"], digits, sign=True)
+        spread = span(row["low"], row["high"], digits, sign=True) or "undefined"
         yield Number(
             "/".join(("gain", *(row[k] for k in ("a", "b", "task", "metric")))),
             f"Gain of {labels[row['a']]} over {labels[row['b']]}, {heading(metric)} on {task['title']}",
             number(row["difference"], digits, sign=True), "Ranks, places, tiers, gains", (sources.board_file,),
-            (f"{level} interval {spread or 'undefined'}; p {p_value(row['p'])}, corrected {p_value(row['p_holm'])}", TOGETHER),
+            (f"{level} interval {spread}", f"p {p_value(row['p'])}, corrected {p_value(row['p_holm'])}", TOGETHER),
             sources.board_file,
         )  # fmt: skip
 
@@ -149,8 +150,9 @@ def _others(sources: Sources) -> Iterator[Number]:
                      (path.as_posix(),), ask=path.as_posix())  # fmt: skip
     for line in cost.stages(list(sources.cards.values())):
         name = line["name"]
-        yield Number(f"cost/{name or 'all'}", f"Cost: {line['stage']}", line["total"], "Cost", stage=name,
-                     notes=("The sum of what the cards of these jobs say.",))  # fmt: skip
+        notes = (f"longest job {line['longest']}", f"peak memory {line['memory']}")
+        yield Number(f"cost/{name or 'all'}", f"Time of {line['jobs']} jobs: {line['stage']}", line["total"], "Cost",
+                     stage=name, notes=notes)  # fmt: skip
 
 
 def origins(found: Mapping[str, Number], cards: Mapping[str, Card]) -> list[dict[str, Any]]:

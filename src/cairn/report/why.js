@@ -87,17 +87,14 @@
 
   function broughtBy(jobs) {
     const files = new Set();
-    jobs.forEach((i) => {
-      data.jobs[i].raw.forEach((file) => files.add(file));
-      data.jobs[i].in.forEach(([file, from]) => { if (from < 0 && !bad["UNACCOUNTED FOR"].has(file)) files.add(file); });
-    });
+    jobs.forEach((i) => data.jobs[i].raw.forEach((file) => files.add(file)));
     const listed = Array.from(files).sort((a, b) => (path(a) < path(b) ? -1 : 1));
     const sets = new Map();  // data sets, and the packages, by what they bring
     jobs.filter((i) => data.jobs[i].brought).forEach((i) => {
       const name = data.jobs[i].name.split("/")[1] || data.jobs[i].name;
       sets.set(name, (sets.get(name) || 0) + data.jobs[i].brought);
     });
-    const all = Math.max(listed.length, Array.from(sets.values()).reduce((sum, n) => sum + n, 0));
+    const all = Array.from(sets.values()).reduce((sum, n) => sum + n, 0);
     return { listed: listed, all: all, sets: Array.from(sets).map(([name, n]) => n.toLocaleString("en") + " " + name).join(" · ") };
   }
 
@@ -148,13 +145,15 @@
     return make("details", {}, make("summary", { text: title }), make("pre", { tabindex: "0", text: text }));
   }
 
+  const hidden = (n) => (n ? make("div", { class: "quiet", text: "and " + count(n, "file") + " that its card names" }) : null);
+
   function jobBody(index) {
     const job = data.jobs[index], settings = settingsOf(job), packages = data.packages[job.packages];
     const list = make("dl");
     const row = (name, ...what) => list.append(make("dt", { text: name }), make("dd", {}, ...what));
     row("Made", some(make("div"), job.out, 4, (file) => fileLine(file)),
-      job.hidden ? make("div", { class: "quiet", text: count(job.hidden, "more file") + " in its card" }) : null);
-    if (job.in.length) row("From", some(make("div"), job.in, 8, sourceLine));
+      hidden(job.hidden[0]));
+    if (job.in.length) row("From", some(make("div"), job.in, 8, sourceLine), hidden(job.hidden[1]));
     row("Code", hash(job.code));
     if (settings.seed !== undefined) row("Seed", String(settings.seed));
     row("Settings", folded(Object.keys(settings).join(", ") || "none", JSON.stringify(settings, null, 1)));
@@ -277,6 +276,7 @@
     }
     Array.from(stages).forEach(([stage, members]) => list.append(stagePart(stage, members, used)));
     if (number.files) list.append(rawPart(raw, number));
+    if (stages.size === 1 && !number.files) list.querySelector("details").open = true;
     const unfold = make("button", { type: "button", text: "Unfold all steps", click: () => {
       list.querySelectorAll(":scope > li > details").forEach((part) => { part.open = true; part.fill(); });
       list.querySelectorAll("details.job").forEach((part) => { part.open = true; part.fill(); });
