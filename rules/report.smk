@@ -1,28 +1,15 @@
 """Report: one page that opens from disk.
 
-needs: the leaderboard, cases, cards and histories of every stage, test shards and labels for the example slices
+needs: the leaderboard, cases, histories, the card of every job that a number can rest on, test shards and labels for
+       the example slices
 makes: report/index.html, report/leaderboard.png
-why:   a reader sees ranks with their uncertainty, what was run, and what it cost
+why:   a reader sees ranks with their uncertainty, what was run and what it cost, and from every number its chain
 """
 
 TEST_SETS = sorted({t.test for t in PLAN.tasks.values()})
-CARDS = (
-    [f for d in PLAN.datasets for f in shard_files(d, f"{SHARD}.run.json")]
-    + expand(rules.pretrain_encoder.output.card, run=PLAN.pretrained_runs, seed=PLAN.seeds)
-    + expand(
-        rules.finetune_model.output.card,
-        run=PLAN.runs,
-        task=PLAN.tasks,
-        seed=PLAN.seeds,
-    )
-    + expand(
-        rules.predict_test.output.card,
-        run=PLAN.runs,
-        task=PLAN.tasks,
-        seed=PLAN.seeds,
-    )
-    + expand(rules.evaluate_run.output.card, run=PLAN.runs, task=PLAN.tasks)
-    + [rules.leaderboard.output.card]
+NO_NUMBER = ("qc", "report", "tables")  # no number of the page rests on what these rules make
+CARDS = expand(rules.fetch_package.output.card, archive=PLAN.packages) + outputs(
+    *[name for name in JOBS if name not in NO_NUMBER], only="card"
 )
 HISTORIES = expand(rules.pretrain_encoder.output.history, run=PLAN.pretrained_runs, seed=PLAN.seeds) + expand(
     rules.finetune_model.output.history,

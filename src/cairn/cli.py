@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cairn.errors import CairnError
+
+if TYPE_CHECKING:
+    from cairn.provenance.why import Question
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 Experiment = Annotated[
@@ -106,6 +110,41 @@ def results_of(experiment: str) -> Path:
     named = f"No results/{experiment} here." if experiment else "Which experiment?"
     known = f"Finished here: {', '.join(there)}." if there else "Nothing is finished here: run `snakemake --cores all`."
     raise CairnError(named, f"{known} Name one with --experiment, from the repository's folder.", "missing")
+
+
+@app.command()
+def why(
+    run: Annotated[str, typer.Argument(help="A run; or the path of a file under results/.")],
+    task: Annotated[str, typer.Argument(help="A task; 'overall' for the run's rank among all.")] = "",
+    metric: Annotated[str, typer.Argument(help="A metric of the task, or 'rank'.")] = "",
+    experiment: Experiment = "",
+    everything: Annotated[bool, typer.Option("--all", help="Whole settings, every job, every file.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The whole chain as JSON.")] = False,
+) -> None:
+    """Where a number comes from: every job, hash, setting, seed and machine, back to the raw files."""
+    from cairn.provenance.lineage import read_lineage
+    from cairn.provenance.lines import show
+    from cairn.provenance.why import answer, as_data, as_lines
+
+    question, results = _question(run, task, metric, experiment)
+    found = answer(read_lineage(results), question)
+    if as_json:
+        sys.stdout.write(json.dumps(as_data(found), indent=1, ensure_ascii=False) + "\n")
+    else:
+        show(as_lines(found, everything))
+
+
+def _question(run: str, task: str, metric: str, experiment: str) -> tuple[Question, Path]:
+    """What `why` was asked, and the folder of the experiment that it was asked about."""
+    from cairn.evaluate.numbers import about_number, find_number
+    from cairn.provenance.why import about_file
+
+    parts = Path(run).parts
+    if not task and parts[:1] == ("results",) and len(parts) > 2:
+        resource = parts[1] == "resources"
+        return about_file(Path(run).as_posix()), results_of(experiment) if resource else Path(*parts[:2])
+    results = results_of(experiment)
+    return about_number(find_number(results, run, task, metric)), results
 
 
 def main() -> None:

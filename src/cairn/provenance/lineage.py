@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,10 +86,13 @@ def raw_files(steps: Iterable[Step]) -> dict[str, str]:
 
 
 def card_files(results: Path) -> list[Path]:
-    """Paths of all cards of an experiment and of the shared resources beside it, sorted."""
-    folders = [results, results.parent / RESOURCES]
-    found = [p for folder in folders if folder.is_dir() for p in folder.rglob(f"*{CARD}")]
-    return sorted(p for p in found if p.name == CARD or p.name.endswith(f".{CARD}") if ".state" not in p.parts)
+    """Paths of all cards of an experiment and of the shared resources beside it, sorted; links are followed."""
+    found = []
+    for folder in (results, results.parent / RESOURCES):
+        for here, below, names in os.walk(folder, followlinks=True):
+            below[:] = [name for name in below if name != ".state"]
+            found += [Path(here, n) for n in names if n == CARD or n.endswith(f".{CARD}")]
+    return sorted(found)
 
 
 def read_lineage(results: Path) -> Lineage:

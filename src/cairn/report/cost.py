@@ -6,17 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cairn.provenance import chain
 from cairn.report.sources import Sources
 
 Record = Mapping[str, Any]
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words a person reads: ``42 s``, ``3 min 5 s``, ``2 h 10 min``."""
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def stages(cards: Sequence[Record]) -> list[dict[str, str]]:
@@ -24,37 +17,32 @@ def stages(cards: Sequence[Record]) -> list[dict[str, str]]:
     groups: dict[str, list[Record]] = {}
     for card in cards:
         groups.setdefault(str(card.get("stage", "?")), []).append(card)
-    lines = [_line(stage.replace("_", " "), found) for stage, found in groups.items()]
-    return [*lines, _line("all", cards)] if cards else []
+    lines = [_line(stage, found) for stage, found in groups.items()]
+    return [*lines, _line("", cards)] if cards else []
 
 
 def _line(stage: str, cards: Sequence[Record]) -> dict[str, str]:
-    wall = [float(c.get("wall_s") or 0) for c in cards]
-    memory = [float(c.get("peak_memory_mb") or 0) for c in cards]
+    sums = chain.cost(cards)
+    longest = max(float(c.get("wall_s") or 0) for c in cards)
     return {
-        "stage": stage, "jobs": str(len(cards)), "total": duration(sum(wall)), "longest": duration(max(wall)),
-        "memory": f"{max(memory) / 1024:.1f} GB",
+        "name": stage, "stage": stage.replace("_", " ") or "all", "jobs": f"{sums.jobs:,}",
+        "total": chain.duration(sums.wall_s), "longest": chain.duration(longest),
+        "memory": chain.memory(sums.peak_memory_mb),
     }  # fmt: skip
 
 
 def hardware(cards: Sequence[Record]) -> list[str]:
     """The machines that the jobs ran on."""
-    found = []
-    for card in cards:
-        facts = card.get("hardware") or {}
-        words = [f"{facts.get('processor', 'unknown processor')}, {facts.get('cores', '?')} cores"]
-        if facts.get("gpu"):
-            words.append(str(facts["gpu"]))
-        found.append("; ".join(words))
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(chain.machine(card) for card in cards))
 
 
 def versions(cards: Sequence[Record]) -> str:
-    """Versions of the packages that the jobs ran with."""
-    found: dict[str, str] = {}
+    """Versions of the packages that the jobs ran with; a package that differed between them shows every version."""
+    found: dict[str, dict[str, None]] = {}
     for card in cards:
-        found |= {str(k): str(v) for k, v in (card.get("versions") or {}).items()}
-    return ", ".join(f"{name} {version}" for name, version in sorted(found.items()))
+        for name, version in card["environment"]["packages"].items():
+            found.setdefault(str(name), {})[str(version)] = None
+    return ", ".join(f"{name} {' and '.join(versions)}" for name, versions in sorted(found.items()))
 
 
 def datasets(sources: Sources) -> list[dict[str, str]]:

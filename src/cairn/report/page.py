@@ -11,6 +11,8 @@ from cairn.io.atomic import write_bytes, write_text
 from cairn.report import cost, words
 from cairn.report.curves import learning_curves
 from cairn.report.forest import metric_forest, overview, rank_forest
+from cairn.report.lineage import as_script, embedded
+from cairn.report.numbers import numbers, origins
 from cairn.report.plots import task_plot
 from cairn.report.slices import slices
 from cairn.report.sources import Sources, read_sources
@@ -52,7 +54,8 @@ def render(sources: Sources) -> str:
 
 def content(sources: Sources) -> dict[str, Any]:
     """All that the template shows."""
-    board, job = sources.board, sources.job
+    board, job, cards = sources.board, sources.job, list(sources.cards.values())
+    found = numbers(sources)
     tracks = list(dict.fromkeys(r["track"] for r in sources.rows))
     return {
         "title": board["experiment"] or "Cairn",
@@ -71,10 +74,13 @@ def content(sources: Sources) -> dict[str, Any]:
         "runs": [_run(sources, r) for r in sources.rows],
         "datasets": cost.datasets(sources),
         "spacing": _spacing(job),
-        "stages": cost.stages(sources.cards),
-        "hardware": cost.hardware(sources.cards),
-        "versions": cost.versions(sources.cards),
+        "stages": cost.stages(cards),
+        "hardware": cost.hardware(cards),
+        "versions": cost.versions(cards),
         "limits": words.limits(sources),
+        "numbers": found,
+        "origins": origins(found, sources.cards),
+        "lineage": as_script(embedded(sources.cards, found)) if found else "",
     }
 
 

@@ -6,13 +6,14 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from cairn.config.evaluate import ReportJob
 from cairn.errors import CairnError
 from cairn.evaluate.tables import RunCases, read_cases
 from cairn.io.atomic import read_json
+from cairn.provenance.cards import Card, read_card
 
 _SEED = re.compile(r"seed-(\d+)$")
 Record = Mapping[str, Any]
@@ -38,7 +39,8 @@ class Sources:
     """Content of ``leaderboard.json``."""
     cases: Mapping[tuple[str, str], RunCases] = field(default_factory=dict)
     """By run and task."""
-    cards: Sequence[Record] = ()
+    cards: Mapping[str, Card] = field(default_factory=dict)
+    """By path; in the order of the workflow."""
     histories: Sequence[History] = ()
     shards: Sequence[Path] = ()
     """Index tables of the test sets' shards."""
@@ -46,6 +48,10 @@ class Sources:
     predictions: Mapping[tuple[str, str, int], Path] = field(default_factory=dict)
     """Tables by run, task and seed."""
     manifests: Sequence[Path] = ()
+    board_file: str = ""
+    """Path of ``leaderboard.json``."""
+    case_tables: Mapping[tuple[str, str], Path] = field(default_factory=dict)
+    """Paths of ``cases.tsv`` by run and task."""
 
     @property
     def rows(self) -> Sequence[Record]:
@@ -61,6 +67,15 @@ class Sources:
         """Rows that have results on a task."""
         return [r for r in self.rows if (r["run"], task) in self.cases]
 
+    def case_files(self, run: str = "", task: str = "") -> list[str]:
+        """Paths of the cases of a run or of a task."""
+        chosen = [p for (r, t), p in self.case_tables.items() if run in ("", r) and task in ("", t)]
+        return [p.as_posix() for p in chosen]
+
+    def score_files(self, run: str, task: str) -> list[str]:
+        """Path of the scores of a run on a task, as a list; empty where it has none."""
+        return [str(PurePosixPath(p).with_name("scores.parquet")) for p in self.case_files(run, task)]
+
 
 def read_sources(job: ReportJob, leaderboard: Path, files: Mapping[str, Sequence[Path]]) -> Sources:
     """Read all small inputs; volumes and masks are read where they are drawn.
@@ -73,10 +88,11 @@ def read_sources(job: ReportJob, leaderboard: Path, files: Mapping[str, Sequence
     Raises:
         CairnError: for a file that is missing or not what it should be.
     """
+    case_tables = {(p.parts[-3], p.parts[-2]): p for p in files.get("cases", ())}
     return Sources(
-        job, _json(leaderboard),
-        cases={(p.parts[-3], p.parts[-2]): read_cases(p) for p in files.get("cases", ())},
-        cards=[_json(p) for p in files.get("cards", ())],
+        job, _json(leaderboard), board_file=leaderboard.as_posix(), case_tables=case_tables,
+        cases={names: read_cases(p) for names, p in case_tables.items()},
+        cards={p.as_posix(): read_card(p) for p in files.get("cards", ())},
         histories=[_history(p) for p in files.get("histories", ())],
         shards=files.get("shards", ()), labels=files.get("labels", ()),
         predictions={(p.parts[-4], p.parts[-3], _seed(p)): p for p in files.get("predictions", ())},

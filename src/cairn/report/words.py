@@ -140,6 +140,9 @@ def _line(sources: Sources, names: Mapping[tuple[str, str], tuple[Record, Record
         "interval": span(row["low"], row["high"], digits, sign=True), "p": p_value(row["p"]),
         "p_holm": p_value(row["p_holm"]), "verdict": row["verdict"], "word": word,
         "seed_wins": "–" if row["seed_wins"] is None else f"{row['seed_wins']:.0%}",
+        "why": "/".join(("gain", *(row[k] for k in ("a", "b", "task", "metric")))),
+        "why_pretrained": "/".join(row[k] for k in ("a", "task", "metric")),
+        "why_scratch": "/".join(row[k] for k in ("b", "task", "metric")),
     }  # fmt: skip
 
 

@@ -3,7 +3,8 @@
 import pytest
 
 from cairn.config.evaluate import DEFAULT_METRICS, ReportJob
-from cairn.report.cost import duration, stages
+from cairn.provenance.chain import duration
+from cairn.report.cost import stages
 from cairn.report.plots import FPR, roc_curve
 from cairn.report.sources import Sources
 from cairn.report.words import effects, listed, number, p_value, span, standing
@@ -73,7 +74,9 @@ def test_numbers_in_words():
 
 def test_costs_sum_over_jobs_and_keep_the_largest_memory():
     cards = [{"stage": "a", "wall_s": 30, "peak_memory_mb": 512}, {"stage": "a", "wall_s": 40, "peak_memory_mb": 2048}]
-    assert stages(cards)[0] == {"stage": "a", "jobs": "2", "total": "1 min 10 s", "longest": "40 s", "memory": "2.0 GB"}
+    assert stages(cards)[0] == {
+        "name": "a", "stage": "a", "jobs": "2", "total": "1 min 10 s", "longest": "40 s", "memory": "2.0 GB",
+    }  # fmt: skip
     assert stages([]) == []
 
 
