@@ -83,7 +83,8 @@ ACCEPTED = jobs("accept_dataset", dataset=EVERY)
 PREPROCESSED = shards("preprocess_shard", EVERY) | ACCEPTED | jobs("qc") | PRETRAINED | trained(RUNS, TASKS)
 AGE_TEST = (
     jobs("cohort_shard", dataset="age_test", shard="0000") | jobs("preprocess_shard", dataset="age_test", shard="0000")
-    | jobs("accept_dataset", dataset="age_test") | jobs("manifest", dataset="age_test") | jobs("labels", dataset="age_test") | jobs("leakage") | jobs("qc")
+    | jobs("accept_dataset", dataset="age_test") | jobs("manifest", dataset="age_test")
+    | jobs("labels", dataset="age_test") | jobs("leakage") | jobs("qc")
     | jobs("predict_test", run=RUNS, task="age", seed="0") | evaluated("age")
 )  # fmt: skip
 

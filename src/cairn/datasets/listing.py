@@ -54,18 +54,17 @@ class Listing:
         people = sorted({s.subject for s in self.by_shard[shard]} & set(self._people))
         return hashlib.sha256(json.dumps([rows, [self._people[p] for p in people]]).encode()).hexdigest()[:16]
 
-    def _remember(self, tokens: Path, met: Path) -> dict[str, str]:
-        known: dict[str, dict[str, str]] = read_json(tokens) if tokens.is_file() else {}
+    def _remember(self, memory: Path, met: Path) -> dict[str, str]:
+        known: dict[str, dict[str, str]] = read_json(memory) if memory.is_file() else {}
         last: dict[str, list[str]] = read_json(met) if met.is_file() else {}
-        contents: dict[str, dict[str, str]] = {}
+        contents = {path: dict(there) for path, there in known.items()}  # of removed files too: they may come back
         looks: dict[str, list[str]] = {}
         for scan in (s for scans in self.by_shard.values() for s in scans):
             now = f"{scan.size}-{scan.mtime_ns}"
-            contents[scan.path] = dict(known.get(scan.path, {}))
-            seen = last.get(scan.path)
-            token = seen[1] if seen and seen[0] == now else self._token(scan.path, now, contents[scan.path])
+            seen, tokens = last.get(scan.path), contents.setdefault(scan.path, {})
+            token = seen[1] if seen and seen[0] == now else self._token(scan.path, now, tokens)
             looks[scan.path] = [now, token]
-        for path, data, before in ((tokens, contents, known), (met, looks, last)):
+        for path, data, before in ((memory, contents, known), (met, looks, last)):
             if data != before:
                 write_json(path, data)
         return {path: token for path, (_, token) in looks.items()}

@@ -107,6 +107,18 @@ def test_an_edit_undone_is_no_edit(tree):
     assert plan(tree) == first
 
 
+def test_a_scan_that_comes_back_in_a_clone_is_the_one_that_went(tree, tmp_path_factory):
+    first = plan(tree)
+    index_all(tree)
+    clone = copied(tree, tmp_path_factory.mktemp("clone"), "data", "index", "tokens.json")
+    scan = clone / "data/sub-3/anat/sub-3_T1w.nii.gz"
+    data = scan.read_bytes()
+    scan.unlink()
+    assert len(moved(first, plan(clone))) == 1
+    scan.write_bytes(data)
+    assert plan(clone) == first
+
+
 def test_a_second_look_reads_no_scan(tree, monkeypatch):
     plan(tree)
     index_all(tree)
