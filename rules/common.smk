@@ -8,6 +8,7 @@ why:   a wrong configuration stops here, before any job, with one sentence; afte
 import re
 from pathlib import Path
 
+from snakemake.dag import DAG
 from snakemake.exceptions import WorkflowError
 
 try:
@@ -15,6 +16,7 @@ try:
     from cairn.plan import Plan
     from cairn.provenance import code_hash, pins_hash
     from cairn.workflow.live import hold_run
+    from cairn.workflow.order import mend_ancient
 except ImportError as error:
     raise WorkflowError(f"Cairn's environment is not active ({error}). Run `make env`, then `. .venv/bin/activate`.")
 
@@ -29,6 +31,8 @@ except CairnError as error:
 # Snakemake locks after parsing. Jobs that it starts as processes of its own, and dry runs, are no runs.
 if workflow.is_main_process and not (workflow.output_settings and workflow.output_settings.dryrun):
     hold_run(Path(".snakemake"))
+
+mend_ancient(DAG)
 
 R = PLAN.results
 JOBS = PLAN.jobs()
