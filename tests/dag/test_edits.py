@@ -234,7 +234,7 @@ EDITS: dict[str, tuple[Edit, set]] = {
     ),
     "more subjects in a test set": (config("datasets", "age_test", "cohort", "subjects", 6), AGE_TEST),
     "voxel size": (config("preprocess", "grid", "spacing_mm", 6.0), PREPROCESSED),
-    "share of bad scans that is accepted": (config("preprocess", "max_bad_share", 0.8), ACCEPTED),
+    "share of bad scans that is accepted": (config("preprocess", "max_bad_share", 0.8), ACCEPTED | jobs("report")),
     "limit of a quality flag": (config("qc", {"dice_min": 0.8}), jobs("qc")),
     # evaluation
     "tolerance of the NSD": (config("evaluate", "nsd_tolerance_mm", 2.0), evaluated("meningioma")),

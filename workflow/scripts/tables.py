@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from cairn.provenance import Job, script
-from cairn.report.tables import write_tables
+from cairn.evaluate.exports import write_tables
 
 
 def main(job: Job, leaderboard: Path, histories: list[Path], metrics: Path, scores: Path, curves: Path, card: Path):

@@ -39,7 +39,7 @@ def pins(script: Path, root: Path = ROOT) -> dict[str, str]:
     """
     names = {_normal(DISTRIBUTIONS.get(name, name)) for name in closure(script, root).packages - NEUTRAL}
     lock, wanted = root.parent / LOCK, root.parent / WANTED
-    known = _pinned(lock, lock.stat().st_mtime_ns) | _pinned(wanted, wanted.stat().st_mtime_ns)
+    known = _pinned(wanted, wanted.stat().st_mtime_ns) | _pinned(lock, lock.stat().st_mtime_ns)
     absent = sorted(names - set(known))
     if absent:
         raise CairnError(

@@ -23,7 +23,7 @@ def tree(tmp_path: Path) -> Path:
     (tmp_path / "script.py").write_text("import json\nimport numpy as np\nfrom pkg.fit import fit\n")
     (tmp_path / "envs").mkdir()
     (tmp_path / LOCK).write_text("numpy==2.0 \\\n    --hash=sha256:00\nscikit-learn==1.0\npytest==9.0\n")
-    (tmp_path / "envs/requirements.in").write_text("torch==2.1\n")
+    (tmp_path / "envs/requirements.in").write_text("torch==2.1\nnumpy==2.0\n")
     return tmp_path
 
 
