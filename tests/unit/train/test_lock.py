@@ -5,7 +5,7 @@ import fcntl
 import time
 
 import pytest
-from killing import assert_as_if_never_interrupted, exit_code, kill, same, start, train, trained, wait
+from killing import PATIENCE_S, assert_as_if_never_interrupted, exit_code, kill, same, start, train, trained, wait
 
 from cairn.train.pretrain import PretrainProblem
 
@@ -14,10 +14,10 @@ def held(folder, labelled):
     """A child that trains, and after step 5 goes no further until the file ``go`` appears."""
 
     def work():
-        original = PretrainProblem.batch
+        original, end = PretrainProblem.batch, time.monotonic() + PATIENCE_S
 
         def batch(self, step):
-            while step == 5 and not (folder / "go").exists():
+            while step == 5 and not (folder / "go").exists() and time.monotonic() < end:
                 (folder / "held").touch()
                 time.sleep(0.005)
             return original(self, step)

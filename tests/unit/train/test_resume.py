@@ -107,9 +107,9 @@ def test_the_history_in_the_state_folder_is_only_for_watching(labelled, uninterr
 
 @pytest.mark.parametrize("change", [{"code": "new"}, {"threads": 2}, {"learning_rate": 0.01}, {"decay_share": 0.5}])
 def test_a_state_of_other_code_or_configuration_is_not_continued(labelled, tmp_path, capsys, change):
-    train("pretrain", tmp_path, labelled)
+    train("pretrain", tmp_path, labelled, steps=2)
     assert "another configuration" not in capsys.readouterr().err
-    train("pretrain", tmp_path, labelled, **change)
+    train("pretrain", tmp_path, labelled, steps=2, **change)
     said = capsys.readouterr().err
     assert "another configuration, code or data" in said
     assert "goes on" not in said
