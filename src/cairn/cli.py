@@ -67,12 +67,20 @@ def rebuild(
     import shutil
     import tempfile
 
+    from cairn.evaluate.numbers import find_number
+    from cairn.evaluate.tables import mean_of
     from cairn.provenance.rebuild import rebuild as make_again
     from cairn.provenance.rebuild import report
 
+    results = results_of(experiment)
+    number = find_number(results, run, task, metric)
+    if number.file.suffix != ".parquet":
+        raise CairnError(
+            f"{number.title} rests on all runs.", "Rebuild a metric; or run `snakemake` in a fresh clone.", "unknown"
+        )  # fmt: skip
     folder = Path(into) if into else Path(tempfile.mkdtemp(prefix="cairn-rebuild-"))
-    found = make_again(results_of(experiment), run, task, metric, folder, cores)
-    print(report(run, task, metric, found))
+    found = make_again(results, number.file, lambda: mean_of(number.file, metric), folder, cores)
+    print(report(number.title, found))
     if found.same and not into:
         shutil.rmtree(folder)
     else:

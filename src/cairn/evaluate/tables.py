@@ -116,6 +116,18 @@ def write_scores(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         parquet.write_table(table, temporary)
 
 
+def mean_of(scores: Path, metric: str) -> float | None:
+    """A metric's mean over seeds, out of ``scores.parquet``; None where it is undefined.
+
+    Raises:
+        CairnError: see `read_scores`; also when the table does not hold the metric.
+    """
+    for row in read_scores(scores):
+        if row["metric"] == metric and row["seed"] == SEED_MEAN:
+            return None if row["value"] is None else float(row["value"])
+    raise CairnError(f"{scores}: no mean over seeds of '{metric}'.", "Evaluate the run again.", "scores")
+
+
 def read_scores(path: Path) -> list[dict[str, Any]]:
     """Read ``scores.parquet`` as rows.
 

@@ -6,14 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import chdir
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cairn.errors import CairnError
-from cairn.evaluate.tables import SEED_MEAN, read_scores
 from cairn.io.atomic import read_json, write_json
 from cairn.provenance.lineage import RESOURCES, Lineage, Step, read_lineage
 
@@ -50,24 +49,22 @@ class Comparison:
         return abs(self.before - self.after) <= GPU_TOLERANCE
 
 
-def rebuild(results: Path, run: str, task: str, metric: str, folder: Path, cores: str = "all") -> Comparison:
+def rebuild(
+    results: Path, scores: Path, read: Callable[[], float | None], folder: Path, cores: str = "all"
+) -> Comparison:
     """Run the workflow for one number in ``folder``, and compare.
 
     Args:
         results: folder of the experiment, ``results/{experiment}``, relative to the current, the repository's folder.
-        run: the run.
-        task: the task.
-        metric: the metric; its mean over seeds is what is compared.
+        scores: the file that the number stands in, from the same folder on.
+        read: reads the number from ``scores``; called here and in ``folder``.
         folder: an empty or absent folder.
         cores: as Snakemake takes them.
 
     Raises:
-        CairnError: for an unknown number, a folder in use, results without their configuration, or a workflow that
-            fails.
+        CairnError: for a folder in use, results without their configuration, or a workflow that fails.
     """
-    scores = results / "evaluate" / run / task / "scores.parquet"
-    before = value_of(scores, metric)
-    lineage = read_lineage(results)
+    before, lineage = read(), read_lineage(results)
     prepare(results, folder)
     command = [sys.executable, "-m", "snakemake", scores.as_posix(), "--cores", cores, "--configfile", "rebuild.json"]
     search = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
@@ -76,27 +73,10 @@ def rebuild(results: Path, run: str, task: str, metric: str, folder: Path, cores
     if done.returncode:
         raise CairnError(
             f"The workflow failed in {folder}.", "Its messages stand above; the folder is kept.", "rebuild"
-        )  # fmt: skip
+        )
     with chdir(folder):  # cards name files from the repository's folder on
-        after, again = value_of(scores, metric), read_lineage(results)
+        after, again = read(), read_lineage(results)
     return compare(lineage, again, scores.as_posix(), before, after)
-
-
-def value_of(scores: Path, metric: str) -> float | None:
-    """A metric's mean over seeds, out of ``scores.parquet``.
-
-    Raises:
-        CairnError: when the table or the metric does not exist.
-    """
-    if not scores.is_file():
-        raise CairnError(
-            f"{scores}: no such scores.", "See the runs and tasks with `ls`, or on the leaderboard's page.", "missing"
-        )  # fmt: skip
-    rows = {row["metric"]: row["value"] for row in read_scores(scores) if row["seed"] == SEED_MEAN}
-    if metric not in rows:
-        raise CairnError(f"{scores} has no metric '{metric}'.", f"It has: {', '.join(sorted(rows))}.", "missing")
-    value: float | None = rows[metric]
-    return value
 
 
 def prepare(results: Path, folder: Path) -> None:
@@ -163,9 +143,9 @@ def _gpu(step: Step) -> bool:
     return str(step.facts["facts"].get("device", "cpu")) != "cpu"
 
 
-def report(run: str, task: str, metric: str, found: Comparison) -> str:
-    """The comparison in words."""
-    lines = [f"{run} on {task}: {metric} {_number(found.before)}, rebuilt {_number(found.after)}"]
+def report(title: str, found: Comparison) -> str:
+    """The comparison in words; ``title`` names the number."""
+    lines = [f"{title}: {_number(found.before)}, rebuilt {_number(found.after)}"]
     lines += [f"  {stage:<18} {same} of {count} files equal" for stage, (same, count) in found.stages.items()]
     if found.bytes_equal:
         lines.append("The same: the scores are equal byte by byte.")

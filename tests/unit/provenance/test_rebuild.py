@@ -43,7 +43,7 @@ def test_equal_chains_are_the_same(cards):
     found = made(cards)
     assert found.same
     assert found.stages == {"finetune_model": (2, 2), "evaluate_run": (1, 1)}
-    assert "equal byte by byte" in report("r", "t", "mae", found)
+    assert "equal byte by byte" in report("MAE of r on t", found)
 
 
 def test_the_first_difference_from_the_raw_files_on_is_named_with_its_reasons(cards):
@@ -55,13 +55,13 @@ def test_the_first_difference_from_the_raw_files_on_is_named_with_its_reasons(ca
     assert found.first == "model"
     assert found.reasons == ["code", "numpy 2 and 3"]
     assert found.stages["finetune_model"] == (1, 2)
-    assert "NOT the same" in report("r", "t", "mae", found)
+    assert "NOT the same" in report("MAE of r on t", found)
 
 
 def test_other_weights_with_equal_scores_are_the_same_and_told(cards):
     found = made(cards, fit__outputs__model="9")
     assert found.same
-    assert "First difference: model" in report("r", "t", "mae", found)
+    assert "First difference: model" in report("MAE of r on t", found)
 
 
 @pytest.mark.parametrize(("new", "same"), [(0.5 + GPU_TOLERANCE / 2, True), (0.5 + GPU_TOLERANCE * 2, False)])
