@@ -9,24 +9,20 @@ A key is a hash of all that decides a result. This is a cache: what has another 
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cairn.errors import CairnError
 from cairn.io.atomic import atomic_path, read_json, sha256, write_json
 
 LOCK, MADE, RESULT, MARK = "lock", "made", "result.json", "made.json"
 DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError)
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def key_of(**parts: Any) -> str:
@@ -157,18 +153,6 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-@contextmanager
-def full_disk_said(folder: Path) -> Iterator[None]:
-    """Turn the system's word for a full disk into Cairn's (code ``disk``)."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in FULL:
-            raise
-        reason = f"{error.filename or folder}: cannot be written ({error.strerror})."
-        raise CairnError(reason, f"Make room, then run again: what {folder} holds is kept.", "disk") from None
 
 
 def say(text: str) -> None:

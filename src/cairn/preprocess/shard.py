@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from cairn.config.preprocess import PreprocessConfig
-from cairn.io.atomic import sha256, write_bytes, write_json
+from cairn.io.atomic import disk_errors, sha256, write_bytes, write_json
 from cairn.io.lock import exclusive
 from cairn.io.nifti import write_scan
 from cairn.io.shard import PreprocessedSession, merge_shards, write_shard
@@ -31,7 +31,7 @@ from cairn.io.tables import (
     write_table,
 )
 from cairn.preprocess.figure import session_picture
-from cairn.preprocess.kept import LOCK, KeptSessions, MadeShard, Outcome, full_disk_said, key_of, place, say, stamp
+from cairn.preprocess.kept import LOCK, MADE, KeptSessions, MadeShard, Outcome, key_of, place, say, stamp
 from cairn.preprocess.ledger import Rejection, SessionFailed
 from cairn.preprocess.resources import Resources
 from cairn.preprocess.session import SessionResult, preprocess_session
@@ -90,7 +90,7 @@ def preprocess_shard(
         CairnError: code ``resource`` when an archive is missing, ``disk`` when there is no room.
     """
     what, source = f"preprocess {index}", _Source(root, config, resources)
-    with exclusive(state / LOCK, what), full_disk_said(state):
+    with exclusive(state / LOCK, what), disk_errors(state / MADE):
         rows = read_table(index, INDEX_COLUMNS)
         good, doubles = _refuse_doubles(rows, root)
         jobs = _jobs(good, source, code)

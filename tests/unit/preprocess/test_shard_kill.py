@@ -293,7 +293,7 @@ def test_a_disk_that_is_really_full_is_said_and_room_lets_it_go_on(raw, whole, s
     with pytest.raises(CairnError) as full:
         job.run()
     assert full.value.code == "disk"
-    assert "room" in full.value.remedy
+    assert "Free space" in full.value.remedy
     done = len(job.begun) - 1
     assert 0 < done < SESSIONS - 1
     assert not litter(job)
