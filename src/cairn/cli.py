@@ -42,7 +42,8 @@ def restore(
 
     results = results_of(experiment)
     found = compare(results, every, change=not check)
-    lost = unrecorded(Path(".snakemake/metadata"), [p.as_posix() for p in card_files(results)])
+    own = [p.as_posix() for p in card_files(results) if p.is_relative_to(results)]  # packages may come from elsewhere
+    lost = unrecorded(Path(".snakemake/metadata"), own)
     print(words(found, lost))
     if found.faults or lost:
         raise typer.Exit(1)

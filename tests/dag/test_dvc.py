@@ -97,7 +97,7 @@ def test_metrics_and_parameters_differ_between_commits(clone):
         diff = json.loads(clone.run("dvc", "metrics", "diff", "--json"))
         assert diff["results/ci/leaderboard/metrics.json"]["mae.age.mae"]["diff"] == pytest.approx(1.0)
         parameters = json.loads(clone.run("dvc", "params", "diff", "--json"))
-        assert parameters[CONFIG]["pretrain.steps"] == {"old": 12, "new": 13}
+        assert parameters[CONFIG]["pretrain.steps"] == {"old": 12, "new": 13, "diff": 1}
     finally:
         metrics.write_text(before)
         (clone.root / CONFIG).write_text(config)
