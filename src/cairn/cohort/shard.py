@@ -24,6 +24,7 @@ class Made:
     index: list[dict[str, Any]]
     label: dict[str, Any] | None
     anatomy: dict[str, Any]
+    masks: list[str]
 
 
 def make_shard(
@@ -75,9 +76,7 @@ def make_shard(
     write_json(files[1], {key: made[key].anatomy for key in sorted(made)})
     write_table(files[2], (m.label for m in ordered if m.label is not None), LABEL_COLUMNS)
     scans = [raw / row["path"] for m in ordered for row in m.index]
-    masks = [truth / m.anatomy["brain_mask"] for m in ordered]
-    masks += [truth / m.label["mask"] for m in ordered if m.label and m.label["mask"]]
-    return [*files, *scans, *masks]
+    return [*files, *scans, *(truth / mask for m in ordered for mask in m.masks)]
 
 
 def _make_session(config: CohortConfig, visit: Visit, spec: CohortSet, donor: Any, raw: Path, truth: Path) -> Made:
@@ -119,8 +118,8 @@ def _index_row(visit: Visit, spec: CohortSet, sequence: str, path: Path, raw: Pa
 
 def _truth(
     visit: Visit, spec: CohortSet, site: Any, anatomy: Any, grids: dict[str, Any], pose: dict[str, Any], truth: Path
-) -> tuple[dict[str, Any] | None, dict[str, Any]]:
-    """Write the masks of a session; return its label row and its entry in the anatomy file."""
+) -> tuple[dict[str, Any] | None, dict[str, Any], list[str]]:
+    """Write the masks of a session; return its label row, its entry in the anatomy file, and the masks' paths."""
     from cairn.cohort.scanner import distortion, take
 
     reference = visit.reference
@@ -135,6 +134,7 @@ def _truth(
         seen = take(anatomy, lesion[None], on, pose[mask_sequence], distortion(site, mask_sequence))[0].numpy()
         mask = f"{_folder(visit)}/{_stem(visit)}_desc-{visit.finding}_mask.nii.gz"
         write_scan(truth / mask, (seen >= min(0.5, 0.5 * float(seen.max()))).astype(np.uint8), on.affine)
+    masks = [brain_path] if mask is None else [brain_path, mask]
     back = np.linalg.inv(pose[reference])
     entry = {
         "reference": reference, "brain_mask": brain_path, "age": round(visit.age_years, 3), "donor": visit.donor,
@@ -143,10 +143,10 @@ def _truth(
         "motion": {s: (pose[s] @ back).tolist() for s in sorted(pose)},
     }  # fmt: skip
     if spec.role == "pretrain":
-        return None, entry
+        return None, entry, masks
     value = {"infarct": visit.label, "age": round(visit.age_years, 2)}.get(spec.role)
     label = {"subject": visit.subject, "session": visit.session, "value": value, "mask": mask}
-    return {**label, "mask_sequence": mask_sequence}, entry
+    return {**label, "mask_sequence": mask_sequence}, entry, masks
 
 
 def _folder(visit: Visit) -> str:

@@ -11,13 +11,14 @@ from cairn.io.atomic import read_json, sha256
 
 CARD_FORMAT = 2
 CARD = "run.json"
+TIMESTAMP = ".snakemake_timestamp"  # Snakemake's own, in folders that a job makes
 Card = Mapping[str, Any]
 
 
 def hashes(paths: Iterable[Path]) -> dict[str, str]:
     """SHA-256 by path; of a folder, of every file in it."""
     files = [f for path in paths for f in (sorted(path.rglob("*")) if path.is_dir() else [path])]
-    return {f.as_posix(): sha256(f) for f in files if not f.is_dir()}
+    return {f.as_posix(): sha256(f) for f in files if not f.is_dir() and f.name != TIMESTAMP}
 
 
 def read_card(path: Path) -> dict[str, Any]:

@@ -146,3 +146,12 @@ def test_pretraining_has_no_labels_and_age_is_labelled_in_years(config, donors, 
     (row,) = read_table(tmp_path / "age/truth/labels/0000.tsv", LABEL_COLUMNS)
     assert 70 <= float(row["value"]) <= 71
     assert row["mask"] == "n/a"
+
+
+def test_everything_written_is_returned_for_the_card(config, donors, tmp_path):
+    spec = CohortSet(role="pretrain", split="pretrain", subjects=10, sites=("A1",))
+    files = make_shard(
+        config, "pre", spec, 0, 1, sorted(donors.glob("*.safetensors")), tmp_path / "raw", tmp_path / "truth"
+    )  # fmt: skip
+    assert sorted(files) == sorted(p for p in tmp_path.rglob("*") if p.is_file())
+    assert any("mask" in p.name and "brain" not in p.name for p in files)  # a finding, though no label
