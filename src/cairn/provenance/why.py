@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 from cairn.errors import CairnError
@@ -36,15 +37,20 @@ class Answer:
     lineage: Lineage
     steps: Sequence[Step]
 
-    @property
+    @cached_property
     def groups(self) -> list[chain.Group]:
         """The jobs by stage, from the number to the raw files."""
         return chain.by_stage(self.lineage, self.steps)
 
-    @property
+    @cached_property
     def number(self) -> dict[str, int]:
         """Number of each job in the order in which they are told, by its card."""
         return {step.card: i for i, step in enumerate((s for g in self.groups for s in g.steps), 1)}
+
+    @cached_property
+    def read(self) -> frozenset[str]:
+        """Paths of the files that the chain goes through."""
+        return frozenset(s.path for step in self.steps for s in step.sources) | frozenset(self.question.files)
 
 
 def about_file(path: str) -> Question:
@@ -201,8 +207,7 @@ def _said(facts: Mapping[str, Any], everything: bool) -> dict[str, Any]:
 def _made(found: Answer, step: Step, everything: bool) -> Iterator[Line]:
     """The files that the chain goes through; scans stand at its end, and the others are counted."""
     outputs = step.facts["outputs"]
-    read = {s.path for other in found.steps for s in other.sources} | set(found.question.files)
-    through = [p for p in outputs if p in read and not p.endswith(chain.SCANS)][:FILES_A_JOB]
+    through = [p for p in outputs if p in found.read and not p.endswith(chain.SCANS)][:FILES_A_JOB]
     shown = list(outputs) if everything else through
     for i, path in enumerate(shown):
         digest = outputs[path] if everything else outputs[path][:SHORT]
