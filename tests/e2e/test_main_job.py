@@ -64,6 +64,36 @@ def test_page_is_self_contained(finished):
     assert not outside, outside[:5]
 
 
+def test_every_number_on_the_page_leads_to_raw_files(finished):
+    page = (finished.root / R / "report/index.html").read_text(encoding="utf-8")
+    data = json.loads(re.search(r'id="lineage">(.*?)</script>', page)[1])
+    assert (data["altered"], data["holes"]) == ([], [])
+    links = set(re.findall(r'href="#why=([^"]+)"', page))
+    assert {f"{run}/infarct/auroc" for run in ("mae", "scratch_ood", "classical")} <= links <= set(data["numbers"])
+    ends = [job for job in data["jobs"] if all(other < 0 for _, other in job["in"])]
+    assert {job["name"].split("/")[0] for job in ends} == {"resources"}  # the packages that all began with
+    assert all(job["raw"] for job in ends)
+    scans = {data["files"][f][1] for job in data["jobs"] for f in job["raw"]}
+    assert len([s for s in scans if s.endswith(".nii.gz")]) > 20
+
+
+def test_the_chain_of_a_number_is_told(finished):
+    said = finished.python("-c", "from cairn.cli import main; main()", "why", "mae", "meningioma", "dice")
+    assert "ALTERED" not in said
+    assert "UNACCOUNTED" not in said
+    for stage in (
+        "evaluate_run",
+        "predict_test",
+        "finetune_model",
+        "pretrain_encoder",
+        "preprocess_shard",
+        "cohort_shard",
+    ):
+        assert f"\n{stage} ─" in said
+    for file in ("meningioma_test/sub-0000", "nimare.whl", "deepbet.whl"):
+        assert file in said
+
+
 def test_truth_is_recovered(finished):
     truth = json.loads((finished.root / R / "qc/truth.json").read_text())
     assert truth

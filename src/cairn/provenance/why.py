@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 from cairn.errors import CairnError
@@ -12,7 +13,7 @@ from cairn.provenance.lineage import Lineage, Source, Step
 from cairn.provenance.lines import Line, Words, columns, field, filled, folder_lists, heading, plain, settings
 
 SHORT = 12
-JOBS_SHOWN, FILES_SHOWN, READS_SHOWN, SETTING_LINES = 12, 10, 6, 3
+JOBS_SHOWN, FILES_SHOWN, FILES_A_JOB, SETTING_LINES = 12, 10, 6, 3
 
 
 @dataclass(frozen=True)
@@ -36,15 +37,20 @@ class Answer:
     lineage: Lineage
     steps: Sequence[Step]
 
-    @property
+    @cached_property
     def groups(self) -> list[chain.Group]:
         """The jobs by stage, from the number to the raw files."""
         return chain.by_stage(self.lineage, self.steps)
 
-    @property
+    @cached_property
     def number(self) -> dict[str, int]:
         """Number of each job in the order in which they are told, by its card."""
         return {step.card: i for i, step in enumerate((s for g in self.groups for s in g.steps), 1)}
+
+    @cached_property
+    def read(self) -> frozenset[str]:
+        """Paths of the files that the chain goes through."""
+        return frozenset(s.path for step in self.steps for s in step.sources) | frozenset(self.question.files)
 
 
 def about_file(path: str) -> Question:
@@ -199,28 +205,40 @@ def _said(facts: Mapping[str, Any], everything: bool) -> dict[str, Any]:
 
 
 def _made(found: Answer, step: Step, everything: bool) -> Iterator[Line]:
-    """The files that the chain goes through; the others are counted."""
+    """The files that the chain goes through; scans stand at its end, and the others are counted."""
     outputs = step.facts["outputs"]
-    read = {s.path for other in found.steps for s in other.sources} | set(found.question.files)
-    shown = [p for p in outputs if everything or p in read]
+    through = [p for p in outputs if p in found.read and not p.endswith(chain.SCANS)][:FILES_A_JOB]
+    shown = list(outputs) if everything else through
     for i, path in enumerate(shown):
         digest = outputs[path] if everything else outputs[path][:SHORT]
         yield Line((("dim", f"      {'' if i else 'made':<5} "), ("", f"{digest}  {path}")))
-    if len(shown) < len(outputs):
-        yield Line((("dim", f"            and {_count(len(outputs) - len(shown), 'other file')}"),))
+    yield from _others(list(outputs), len(shown))
 
 
 def _read(found: Answer, step: Step, everything: bool) -> Iterator[Line]:
     sources = chain.sources(step)
-    shown = sources if everything else sources[:READS_SHOWN]
+    shown = sources if everything else [s for s in sources if not _is_plain_scan(s)][:FILES_A_JOB]
     for i, source in enumerate(shown):
         digest = source.sha256 if everything else source.sha256[:SHORT]
         origin: Words = (("cyan", f"[{found.number[source.card]}]"),) if source.card else (_origin(source, step),)
         mark: Words = (("bold red", "ALTERED "),) if source.state == "altered" else ()
         lead: Words = (("dim", f"      {'' if i else 'read':<5} "),)
         yield Line((*lead, *mark, ("", f"{digest}  {source.path}  "), *origin))
-    if len(shown) < len(sources):
-        yield Line((("dim", f"            and {_count(len(sources) - len(shown), 'other file')}"),))
+    yield from _others([s.path for s in sources], len(shown))
+
+
+def _is_plain_scan(source: Source) -> bool:
+    """A scan with nothing to say of it: there are many, and they stand among the raw files."""
+    return source.path.endswith(chain.SCANS) and source.state != "altered"
+
+
+def _others(paths: Sequence[str], shown: int) -> Iterator[Line]:
+    """How many files of a job were not told."""
+    rest = len(paths) - shown
+    if rest:
+        scans = sum(p.endswith(chain.SCANS) for p in paths)
+        words = _count(rest, "other file") + (f", {_count(scans, 'image')} among them" if scans else "")
+        yield Line((("dim", f"            and {_count(rest, 'image') if scans == rest else words}"),))
 
 
 def _origin(source: Source, step: Step) -> tuple[str, str]:

@@ -122,17 +122,21 @@
     return box;
   }
 
-  function fileLine(file, ...more) {
+  function fileLine(file) {
     const marks = Object.keys(bad).filter((word) => bad[word].has(file));
     return make("div", {}, hash(data.files[file][2]), " ", ...marks.map((word) => make("span", { class: "warn", text: word + " " })),
-      make("span", { class: "mono", text: path(file) }), ...more);
+      make("span", { class: "mono", text: path(file) }));
   }
 
-  function sourceLine([file, from]) {
-    if (from < 0) return fileLine(file, make("span", { class: "quiet", text: bad["UNACCOUNTED FOR"].has(file) ? "" : " (raw)" }));
-    const job = data.jobs[from];
-    const link = make("button", { type: "button", class: "plain", text: "made by " + job.name, click: () => reveal(from) });
-    return fileLine(file, make("br"), link);
+  // What a job read, under the job that made it.
+  function sourcesOf(job) {
+    const groups = new Map();
+    job.in.forEach(([file, from]) => groups.set(from, (groups.get(from) || []).concat([file])));
+    return some(make("div"), Array.from(groups), 8, ([from, files]) => {
+      const lead = from < 0 ? make("span", { class: "quiet", text: "raw, made by no job:" })
+        : make("button", { type: "button", class: "plain", text: "made by " + data.jobs[from].name, click: () => reveal(from) });
+      return make("div", { class: "from" }, lead, some(make("div"), files, 4, (file) => fileLine(file)));
+    });
   }
 
   function settingsOf(job) {
@@ -153,7 +157,7 @@
     const row = (name, ...what) => list.append(make("dt", { text: name }), make("dd", {}, ...what));
     row("Made", some(make("div"), job.out, 4, (file) => fileLine(file)),
       hidden(job.hidden[0]));
-    if (job.in.length) row("From", some(make("div"), job.in, 8, sourceLine), hidden(job.hidden[1]));
+    if (job.in.length) row("From", sourcesOf(job), hidden(job.hidden[1]));
     row("Code", hash(job.code));
     if (settings.seed !== undefined) row("Seed", String(settings.seed));
     row("Settings", folded(Object.keys(settings).join(", ") || "none", JSON.stringify(settings, null, 1)));
@@ -210,7 +214,7 @@
     if (stage) {
       stage.open = true;
       stage.fill();
-      if (places.get(index).stage && stage.rest) stage.rest();
+      if (places.get(index).stage && stage.rest) stage.rest();  // it stands behind "Show more"
     }
     const place = places.get(index);
     body.querySelectorAll(".job.here").forEach((part) => part.classList.remove("here"));
