@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from cairn.provenance import Job, script
 from cairn.evaluate.exports import write_tables
+from cairn.provenance import Job, script
 
 
 def main(job: Job, leaderboard: Path, histories: list[Path], metrics: Path, scores: Path, curves: Path, card: Path):
