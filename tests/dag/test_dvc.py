@@ -64,6 +64,7 @@ def test_repro_does_after_an_edit_what_snakemake_would(clone):
     assert clone.plan() == set()
 
 
+@pytest.mark.slow
 def test_a_comment_makes_repro_ask_snakemake_which_runs_nothing(clone):
     source = clone.root / "src/cairn/train/loop.py"
     before = source.read_bytes()

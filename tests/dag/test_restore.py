@@ -34,7 +34,7 @@ def test_a_fresh_clone_plans_nothing_after_dvc_pull(clone):
     assert clone.plan() == set()
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(s, marks=pytest.mark.slow) for s in (1, 2))])
 def test_scrambled_times_plan_nothing_and_hide_nothing(clone, seed):
     scramble(clone.root, seed)
     assert clone.plan() == set()
@@ -79,7 +79,7 @@ DAMAGES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("harm", ["altered", "missing"])
+@pytest.mark.parametrize("harm", ["altered", pytest.param("missing", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", DAMAGES)
 def test_a_damaged_file_is_named_and_only_it_and_its_consumers_are_planned(clone, name, harm):
     path = clone.root / R / name
@@ -93,6 +93,14 @@ def test_a_damaged_file_is_named_and_only_it_and_its_consumers_are_planned(clone
     assert f"{harm:<10} {R / name}" in printed
     assert printed.count("made by") == 1
     assert clone.plan() == DAMAGES[name]
+    back(clone)
+
+
+def test_a_missing_file_is_named_and_planned(clone):
+    path = R / "evaluate/classical/age/scores.parquet"
+    (clone.root / path).unlink()
+    assert f"missing    {path}" in clone.cairn("restore", ok=False)
+    assert clone.plan() == DAMAGES["evaluate/classical/age/scores.parquet"]
     back(clone)
 
 

@@ -27,6 +27,7 @@ def test_a_number_is_rebuilt_from_raw_files_to_the_same_bytes(finished, tmp_path
     assert not (folder / R / "pretrain").exists()  # only what the number rests on
 
 
+@pytest.mark.slow
 def test_an_altered_score_does_not_survive_a_rebuild(finished, tmp_path):
     scores = finished.root / R / "evaluate/classical/age/scores.parquet"
     card = scores.with_name("run.json")
