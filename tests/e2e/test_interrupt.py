@@ -150,4 +150,9 @@ def test_a_second_run_of_the_same_files_is_still_refused(finished, runs):
 def test_another_share_of_bad_scans_is_judged_by_a_small_job_and_does_nothing_again(finished, runs):
     (runs.root / "strict.yaml").write_text(json.dumps({"preprocess": {"max_bad_share": 0.1}}))
     plan = replace(finished, root=runs.root).plan(*CI, "strict.yaml")
-    assert re.findall(r"^(\w+) +\d+$", plan.split("Job stats:")[1], re.M) == ["accept_dataset", "all", "total"]
+    assert re.findall(r"^(\w+) +\d+$", plan.split("Job stats:")[1], re.M) == [
+        "accept_dataset",
+        "report",
+        "all",
+        "total",
+    ]

@@ -6,6 +6,7 @@ The heads are real T1-weighted scans out of the fetched packages, whole and unto
 import gzip
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,8 +43,12 @@ def place(folder: Path, packages: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def applied(finished, packages):
-    folder = finished.root / "data" / "my scans"
+def applied(finished, packages, tmp_path_factory):
+    """In a copy: other tests want the experiment as its own configuration made it."""
+    root = tmp_path_factory.mktemp("real") / "checkout"
+    shutil.copytree(finished.root, root, symlinks=True)
+    finished = replace(finished, root=root)
+    folder = root / "data" / "my scans"
     place(folder, packages)
     more = {
         "datasets": {
@@ -55,8 +60,7 @@ def applied(finished, packages):
     (finished.root / "my_scans.yaml").write_text(yaml.safe_dump(more))
     files = ("--configfile", "config/ci.yaml", "my_scans.yaml")
     finished.snakemake("apply", PLAIN, *files)
-    yield finished
-    shutil.rmtree(finished.root / R / "raw/mine")
+    return finished
 
 
 def test_good_heads_are_preprocessed_and_bad_files_named(applied):
