@@ -80,11 +80,6 @@ class Lineage:
         return Step(path, card, tuple(sources))
 
 
-def raw_files(steps: Iterable[Step]) -> dict[str, str]:
-    """SHA-256, by path, of the raw files that a chain begins with."""
-    return {s.path: s.sha256 for step in steps for s in step.sources if s.state == "raw"}
-
-
 def card_files(results: Path) -> list[Path]:
     """Paths of all cards of an experiment and of the shared resources beside it, sorted; links are followed."""
     found = []
