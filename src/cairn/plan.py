@@ -25,6 +25,7 @@ from cairn.errors import CairnError
 from cairn.io.atomic import read_json, write_json
 from cairn.io.sharding import shard_name, shard_of
 from cairn.io.stat_cache import StatCache
+from cairn.workflow.checks import check_run, check_splits
 
 ROLES = ("finetune", "indomain", "test")
 PREPROCESS_PACKAGES = ("deepbet", "nimare")  # weights of the skull-strip network; template head with a mask
@@ -49,41 +50,10 @@ class Plan:
         self.tasks = {n: t for n, t in self.experiment.tasks.items() if t.enabled}
         self.runs: dict[str, Run] = {r.run: r for r in read_runs(table)}
         for run in self.runs.values():
-            self._check_run(run, table)
+            check_run(self.experiment, run, table)
         for task in self.tasks:
             parse(FinetuneConfig, self._recipe(task), f"tasks.{task}.recipe")
-        self._check_splits()
-
-    def _check_run(self, run: Run, table: Path) -> None:
-        wanted: dict[str, Mapping[str, Any]] = (
-            {"network": self.experiment.networks} if run.method != "classical" else {}
-        )
-        if run.method == "pretrained":
-            wanted |= {"objective": self.experiment.objectives, "pretrain_data": self.experiment.datasets}
-        for column, known in wanted.items():
-            if getattr(run, column) not in known:
-                raise CairnError(
-                    f"{table}: run '{run.run}': {column} '{getattr(run, column)}' is not in the configuration.",
-                    f"Known: {', '.join(sorted(known))}.", "runs",
-                )  # fmt: skip
-        for name, task in self.tasks.items():
-            if not getattr(task, run.train_on):
-                raise CairnError(
-                    f"{table}: run '{run.run}' trains on '{run.train_on}' data, which task '{name}' does not name.",
-                    f"Set tasks.{name}.{run.train_on}, or change the run.", "runs",
-                )  # fmt: skip
-
-    def _check_splits(self) -> None:
-        """A set of the cohort has the donors of its split: used otherwise, a head would be in training and test."""
-        for name, roles in self.roles.items():
-            spec = self.datasets[name].cohort
-            for role in roles if spec else ():
-                allowed = ("pretrain", "finetune") if role == "pretrain" else (role,)
-                if spec and spec.split not in allowed:
-                    raise CairnError(
-                        f"Data set '{name}' is used for '{role}', but its donors are those of split '{spec.split}'.",
-                        f"Set datasets.{name}.cohort.split to '{role}', or use another data set.", "leak",
-                    )  # fmt: skip
+        check_splits(self.experiment, self.roles)
 
     # --- data sets -------------------------------------------------------------------------------------------------
     @cached_property

@@ -1,4 +1,4 @@
-"""Self-supervised objectives: one section a kind."""
+"""Self-supervised objectives: one section a kind, told apart by ``kind``; what they share is in `views`."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from typing import Literal, TypeAlias
 from pydantic import Field
 
 from cairn.config.augment import IntensityConfig, SpatialConfig
-from cairn.config.base import Section
+from cairn.config.networks import NetworkConfig
+from cairn.config.views import ViewConfig, multiple_of
 
 
-class MaeConfig(Section):
+class MaeConfig(ViewConfig):
     """Masked autoencoding as in AMAES (Munk et al. 2024): the net fills hidden cubes in and undoes the augmentation."""
 
     kind: Literal["mae"] = "mae"
     """The objective."""
-    patch_voxels: tuple[int, int, int] = (48, 48, 48)
-    """Size of a view; a multiple of the network's stride along each axis."""
     mask_ratio: float = Field(default=0.6, gt=0, lt=1)
     """Share of the cubes that are hidden."""
     mask_unit_voxels: int = Field(default=4, ge=1)
@@ -27,6 +26,11 @@ class MaeConfig(Section):
     """Undergone by view and target."""
     intensity: IntensityConfig = IntensityConfig()
     """Undergone by the view alone: the net must undo it."""
+
+    def check(self, network: NetworkConfig) -> None:
+        """Also: the cubes fill the view."""
+        super().check(network)
+        multiple_of(self.mask_unit_voxels, "mask unit", self.patch_voxels, self.kind)
 
 
 ObjectiveConfig: TypeAlias = MaeConfig

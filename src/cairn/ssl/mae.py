@@ -13,8 +13,8 @@ from torch import Tensor
 
 from cairn.config.networks import NetworkConfig
 from cairn.config.objectives import MaeConfig
-from cairn.errors import CairnError
 from cairn.io.sessions import Session
+from cairn.nets.blocks import pooled
 from cairn.nets.decoders import LightDecoder
 from cairn.nets.encoder import Encoder
 from cairn.ssl.augment import intensity, spatial
@@ -34,12 +34,7 @@ class MaskedAutoencoder(Objective):
 
     def __init__(self, config: MaeConfig, network: NetworkConfig) -> None:
         super().__init__()
-        for unit, name in ((network.stride, "stride of the network"), (config.mask_unit_voxels, "mask unit")):
-            if any(n % unit for n in config.patch_voxels):
-                raise CairnError(
-                    f"objective mae: patch_voxels {config.patch_voxels} does not divide by the {name}, {unit}.",
-                    f"Take multiples of {unit}.", code="config",
-                )  # fmt: skip
+        config.check(network)
         self.config = config
         self.encoder = Encoder(network)
         self.decoder = LightDecoder(network)
@@ -63,6 +58,10 @@ class MaskedAutoencoder(Objective):
             return error.mean()
         hidden = batch["hidden"].to(error.dtype)
         return (error * hidden).sum() / hidden.sum()
+
+    def embed(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Mean and maximum of the deepest features of the view, ``[N, 2 C]``."""
+        return pooled(self.encoder(batch["view"][:, None])[-1]).float()
 
 
 def random_origin(shape: tuple[int, int, int], size: tuple[int, int, int], draw: np.random.Generator) -> list[int]:

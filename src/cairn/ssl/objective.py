@@ -15,10 +15,12 @@ Views = dict[str, Tensor]
 
 
 class Objective(nn.Module):  # type: ignore[misc]
-    """Base of every self-supervised objective. `train` calls these two and knows no more.
+    """Base of every self-supervised objective. `train` calls these four and knows no more.
 
     Whatever an objective keeps beside weights (a queue, a teacher) belongs into registered buffers or modules: these
-    are in the training state, so that a resumed run stays equal.
+    are in the training state, so that a resumed run stays equal. What the optimiser must not touch has
+    ``requires_grad`` off. Whatever follows a schedule counts steps, never shares of the run, so that a longer run
+    begins no differently.
     """
 
     encoder: Encoder
@@ -30,3 +32,10 @@ class Objective(nn.Module):  # type: ignore[misc]
     @abstractmethod
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Loss of a batch of views, stacked along a new first axis."""
+
+    @abstractmethod
+    def embed(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """What the objective makes of each sample, ``[N, D]`` float32: if these become alike, it has collapsed."""
+
+    def after_update(self, step: int) -> None:
+        """Called without gradient after update number ``step`` (from 1): a teacher follows, a schedule advances."""

@@ -48,6 +48,9 @@ class Problem(ABC):
     def loss(self, batch: Batch) -> Tensor:
         """Loss of a batch."""
 
+    def updated(self, step: int) -> None:  # noqa: B027 (most have nothing to do here)
+        """Called without gradient after update number ``step`` (from 1)."""
+
     @abstractmethod
     def validate(self, device: torch.device) -> dict[str, float]:
         """Numbers for the history; with ``keep_best`` the first, then the second, ranks (higher is better)."""
@@ -137,6 +140,8 @@ class Loop:
             )  # fmt: skip
         self.optimizer.step()
         self.step += 1
+        with torch.no_grad():
+            self.problem.updated(self.step)
         return value
 
     def _batches(self) -> Iterator[Batch]:

@@ -79,6 +79,10 @@ class PretrainProblem(Problem):
         """The objective's."""
         return self.module(batch)
 
+    def updated(self, step: int) -> None:
+        """The objective's."""
+        self.module.after_update(step)
+
     def validate(self, device: torch.device) -> dict[str, float]:
         """Mean loss over one view of each held-back session; the same views every time."""
         losses = []
