@@ -79,7 +79,8 @@ def label_sources(wildcards):
 
 def encoder_of(wildcards):
     """The encoder that a run starts from; scratch and classical runs have none."""
-    return [ENCODER.format(run=wildcards.run, seed=wildcards.seed)] if wildcards.run in PLAN.pretrained_runs else []
+    maker = PLAN.encoder_run(wildcards.run)
+    return [ENCODER.format(run=maker, seed=wildcards.seed)] if maker else []
 
 
 wildcard_constraints:

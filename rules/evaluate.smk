@@ -14,7 +14,7 @@ rule evaluate_run:
     """Score one run on one task, all seeds."""
     input:
         labels=lambda w: LABELS.format(dataset=PLAN.tasks[w.task].test),
-        predictions=expand(PREDICTIONS, seed=PLAN.seeds, allow_missing=True),
+        predictions=lambda w: expand(PREDICTIONS, seed=PLAN.seeds(w.run), **w),
     output:
         cases=CASES,
         scores=SCORES,

@@ -13,7 +13,7 @@ APPLIED = [
     for dataset, section in PLAN.datasets.items()
     for task in section.predict
     for run in PLAN.runs
-    for seed in PLAN.seeds
+    for seed in PLAN.seeds(run)
 ]
 
 

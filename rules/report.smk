@@ -11,12 +11,7 @@ NO_NUMBER = ("qc", "report", "tables")  # no number of the page rests on what th
 CARDS = expand(rules.fetch_package.output.card, archive=PLAN.packages) + outputs(
     *[name for name in JOBS if name not in NO_NUMBER], only="card"
 )
-HISTORIES = expand(rules.pretrain_encoder.output.history, run=PLAN.pretrained_runs, seed=PLAN.seeds) + expand(
-    rules.finetune_model.output.history,
-    run=PLAN.runs,
-    task=PLAN.tasks,
-    seed=PLAN.seeds,
-)
+HISTORIES = outputs("pretrain_encoder", "finetune_model", only="history")
 
 
 rule report:
@@ -28,7 +23,7 @@ rule report:
         histories=HISTORIES,
         shards=[f for d in TEST_SETS for f in shard_files(d, SHARD_INDEX)],
         labels=[LABELS.format(dataset=d) for d in TEST_SETS],
-        predictions=[PREDICTIONS.format(seed=seed, **names) for names in RUN_TASKS for seed in PLAN.seeds],
+        predictions=outputs("predict_test", only="predictions"),
         manifests=[rules.manifest.output.manifest.format(dataset=d) for d in PLAN.datasets],
     output:
         page=f"{R}/report/index.html",

@@ -191,12 +191,16 @@ class Plan:
     @property
     def pretrained_runs(self) -> list[str]:
         """Runs that pretrain an encoder."""
-        return [n for n, r in self.runs.items() if r.method == "pretrained"]
+        return [n for n, r in self.runs.items() if r.method == "pretrained" and not r.encoder]
 
-    @property
-    def seeds(self) -> range:
-        """Seeds of every run."""
-        return range(self.experiment.seeds)
+    def encoder_run(self, run: str) -> str:
+        """The run that makes the encoders which a run starts from; none for scratch and classical runs."""
+        row = self.runs[run]
+        return (row.encoder or run) if row.method == "pretrained" else ""
+
+    def seeds(self, run: str) -> range:
+        """Seeds of a run."""
+        return range(self.runs[run].seeds or self.experiment.seeds)
 
     def train_data(self, run: str, task: str) -> str:
         """The labelled data set that a run is fine-tuned on."""
@@ -216,9 +220,8 @@ class Plan:
         """Every job of the experiment: the wildcards of each rule's jobs. Fetching, and what `apply` adds, left out."""
         shards = {d: [{"dataset": d, "shard": s} for s in self.shards[d]] for d in self.datasets}
         labelled = [d for d, roles in self.roles.items() if set(roles) & set(ROLES)]
-        seeds = [{"seed": str(s)} for s in self.seeds]
         entries = [{"run": r, "task": t} for r in self.runs for t in self.tasks]
-        trained = [entry | seed for entry in entries for seed in seeds]
+        trained = [entry | {"seed": str(s)} for entry in entries for s in self.seeds(entry["run"])]
         return {
             "build_donor": [
                 {"donor": d} for d in dict.fromkeys(d for n in self.cohort_datasets for d in self.donors_of(n))
@@ -231,7 +234,7 @@ class Plan:
             "preprocess_shard": [job for d in self.datasets for job in shards[d]],
             "accept_dataset": [{"dataset": d} for d in self.datasets],
             "qc": [{}],
-            "pretrain_encoder": [{"run": r, **seed} for r in self.pretrained_runs for seed in seeds],
+            "pretrain_encoder": [{"run": r, "seed": str(s)} for r in self.pretrained_runs for s in self.seeds(r)],
             "finetune_model": trained,
             "predict_test": trained,
             "evaluate_run": entries,
@@ -299,7 +302,8 @@ class Plan:
         row, e = self.runs[run], self.experiment
         return _json({
             "run": run, "seed": _seed(e.seed, seed), "network": e.networks[row.network],
-            "objective": e.objectives[row.objective], "pretrain": e.pretrain, "device": e.device,
+            "objective": e.objectives[row.objective], "data_fraction": row.data_fraction, "device": e.device,
+            "pretrain": {**e.pretrain.model_dump(mode="json"), "steps": row.steps or e.pretrain.steps},
         })  # fmt: skip
 
     def finetune_job(self, run: str, task: str, seed: str) -> str:
@@ -323,8 +327,8 @@ class Plan:
     def evaluate_job(self, run: str, task: str) -> str:
         """What scoring one run on one task needs."""
         return _json({
-            "run": run, "track": self.runs[run].track, "task": self._task(task, "title"), "seeds": list(self.seeds),
-            "cohort": self.tasks[task].test, "seed": self.experiment.seed,
+            "run": run, "track": self.runs[run].track, "task": self._task(task, "title"),
+            "seeds": list(self.seeds(run)), "cohort": self.tasks[task].test, "seed": self.experiment.seed,
             "evaluate": self.experiment.evaluate.for_kind(self.tasks[task].kind),
         })  # fmt: skip
 
@@ -341,7 +345,7 @@ class Plan:
         e = self.experiment
         return _json({
             "experiment": e.name, "runs": list(self.runs.values()), "tasks": {n: self._task(n) for n in self.tasks},
-            "datasets": self.datasets, "seeds": list(self.seeds), "spacing_mm": e.preprocess.grid.spacing_mm,
+            "datasets": self.datasets, "seeds": list(range(e.seeds)), "spacing_mm": e.preprocess.grid.spacing_mm,
             "note": e.note,
         })  # fmt: skip
 

@@ -109,3 +109,38 @@ def test_test_labels_belong_to_no_training_job():
     trains = {plan.train_data(run, task) for run in plan.runs for task in plan.experiment.tasks}
     tests = {task.test for task in plan.experiment.tasks.values()}
     assert not trains & tests
+
+
+def rows(tmp_path, *lines):
+    table = tmp_path / "runs.tsv"
+    head = "run\tlabel\tmethod\tobjective\tnetwork\tpretrain_data\tdata_fraction\tsteps\tencoder\tseeds"
+    table.write_text("\n".join([head, *lines]) + "\n")
+    return Plan(changed("runs", str(table)), ROOT)
+
+
+def test_a_row_sets_steps_share_and_seeds_of_its_own(tmp_path):
+    plan = rows(
+        tmp_path, "mae\tM\tpretrained\tmae\ttiny\tpretrain\t0.5\t7\tn/a\t3", "s\tS\tscratch\tn/a\ttiny\tn/a\tn/a\tn/a"
+        "\tn/a\tn/a",
+    )  # fmt: skip
+    job = json.loads(plan.pretrain_job("mae", "0"))
+    assert (job["pretrain"]["steps"], job["data_fraction"]) == (7, 0.5)
+    jobs = plan.jobs()
+    assert [j["seed"] for j in jobs["pretrain_encoder"]] == ["0", "1", "2"]
+    assert sum(j["run"] == "s" for j in jobs["finetune_model"]) == len(plan.tasks)
+    assert json.loads(plan.evaluate_job("mae", "age"))["seeds"] == [0, 1, 2]
+
+
+def test_a_run_on_anothers_encoders_pretrains_nothing(tmp_path):
+    plan = rows(
+        tmp_path, "mae\tM\tpretrained\tmae\ttiny\tpretrain\tn/a\tn/a\tn/a\tn/a",
+        "again\tA\tpretrained\tn/a\tn/a\tn/a\tn/a\tn/a\tmae\tn/a",
+    )  # fmt: skip
+    assert plan.pretrained_runs == ["mae"]
+    assert [plan.encoder_run(r) for r in plan.runs] == ["mae", "mae"]
+    assert {j["run"] for j in plan.jobs()["finetune_model"]} == {"mae", "again"}
+
+
+def test_an_objective_that_does_not_fit_its_network_is_told_in_the_plan():
+    with pytest.raises(CairnError, match=r"run 'mae'.*patch_voxels.*does not divide"):
+        Plan(changed("objectives", "mae", "patch_voxels", [20, 24, 24]), ROOT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -28,6 +29,15 @@ class Run(Section):
     """Name of a section of ``networks``; for all but classical runs."""
     pretrain_data: str = ""
     """Data set of the pretraining; for pretrained runs."""
+    data_fraction: float = Field(default=1.0, gt=0, le=1)
+    """Share of the pretraining subjects that is used; a smaller share is part of a larger one."""
+    steps: int | None = Field(default=None, ge=1)
+    """Updates of the pretraining; default: ``pretrain.steps``."""
+    encoder: str = ""
+    """Another pretrained run whose encoders this run starts from, instead of making its own: what the columns above
+    say of that run holds for this one too."""
+    seeds: int | None = Field(default=None, ge=1, le=99)
+    """Repetitions of this run; default: ``seeds`` of the experiment."""
     train_on: Literal["finetune", "indomain"] = "finetune"
     """Which labelled data set of each task trains the run: the few-shot set of the fine-tuning site, or the set from
     the sites of the test."""
@@ -54,4 +64,36 @@ def read_runs(path: Path) -> tuple[Run, ...]:
             raise CairnError(f"{path}: run '{name}' stands twice.", "Give every run its own name.", "duplicate")
     if not runs:
         raise CairnError(f"{path}: no runs.", "Add a row.", "empty")
-    return tuple(runs)
+    return tuple(_with_encoder(run, runs, path) for run in runs)
+
+
+PRETRAINING = ("objective", "network", "pretrain_data", "data_fraction", "steps")
+"""What a run that starts from another's encoders takes over from it."""
+
+
+def _with_encoder(run: Run, runs: Sequence[Run], path: Path) -> Run:
+    """The run with the facts of the run whose encoders it starts from.
+
+    Raises:
+        CairnError: when that is no run that pretrains, or the row has facts of its own.
+    """
+    if not run.encoder:
+        return run
+    makers = {r.run: r for r in runs if r.method == "pretrained" and not r.encoder}
+    if run.method != "pretrained" or run.encoder not in makers:
+        raise CairnError(
+            f"{path}: run '{run.run}': encoder '{run.encoder}' is not that of a run that pretrains.",
+            f"A run of method 'pretrained' may name one of: {', '.join(makers) or 'none here'}.", "runs",
+        )  # fmt: skip
+    given = sorted(run.model_fields_set & set(PRETRAINING))
+    if given:
+        raise CairnError(
+            f"{path}: run '{run.run}': its encoders are those of '{run.encoder}', so {', '.join(given)} is theirs.",
+            "Leave it n/a.", "runs",
+        )  # fmt: skip
+    maker = makers[run.encoder]
+    if (run.seeds or 0) > (maker.seeds or 99):
+        reason = f"{path}: run '{run.run}': {run.seeds} seeds, but '{maker.run}' makes {maker.seeds} encoders."
+        raise CairnError(reason, "Take no more seeds than it has.", "runs")
+    taken = {name: getattr(maker, name) for name in PRETRAINING}
+    return run.model_copy(update={**taken, "seeds": run.seeds or maker.seeds})

@@ -23,7 +23,7 @@ from cairn.ssl.registry import build_objective
 from cairn.train.devices import compile_encoder, describe, numerics, set_up
 from cairn.train.history import lines
 from cairn.train.loop import Loop, Problem, Result
-from cairn.train.split import split_subjects
+from cairn.train.split import split_subjects, subset
 from cairn.train.state import open_states, state_key
 
 
@@ -38,6 +38,8 @@ class PretrainJob(Section):
     """The encoder."""
     objective: ObjectiveConfig
     """What it learns from."""
+    data_fraction: float = 1.0
+    """Share of the training subjects that is used."""
     pretrain: PretrainConfig = PretrainConfig()
     """Budget and optimiser."""
     device: Device = "auto"
@@ -63,6 +65,7 @@ class PretrainProblem(Problem):
         self.train, self.val = (
             split_subjects([s.subject for s in self.sessions], share, job.seed) if share else (everyone, [])
         )
+        self.train = subset(self.train, [s.subject for s in self.sessions], job.data_fraction, job.seed)
         self.module = build_objective(job.objective, job.network, derived_seed(job.seed, "weights"))
 
     def batch(self, step: int) -> dict[str, Tensor]:

@@ -35,3 +35,18 @@ def split_subjects(
         held |= {members[i] for i in order[:count]}
     train = [i for i, s in enumerate(subjects) if s not in held]
     return train, [i for i, s in enumerate(subjects) if s in held]
+
+
+def subset(places: Sequence[int], subjects: Sequence[str], share: float, seed: int) -> list[int]:
+    """The places of a share of their subjects, one subject at least; a smaller share is part of a larger one.
+
+    Args:
+        places: indices of sessions.
+        subjects: subject of every session.
+        share: of the subjects, above 0 and at most 1.
+        seed: decides who.
+    """
+    names = sorted({subjects[i] for i in places})
+    order = generator(seed, "subset").permutation(len(names))
+    kept = {names[i] for i in order[: max(1, round(share * len(names)))]}
+    return [i for i in places if subjects[i] in kept]

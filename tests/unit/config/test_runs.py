@@ -26,3 +26,37 @@ def test_rows_become_runs_with_defaults(tmp_path):
 def test_mistakes(tmp_path, row, message):
     with pytest.raises(CairnError, match=message):
         read_runs(write(tmp_path, row))
+
+
+ALL = "run\tlabel\tmethod\tobjective\tnetwork\tpretrain_data\tdata_fraction\tsteps\tencoder\tseeds\n"
+MAKER = "mae\tM\tpretrained\tmae\tunet\tscans\t0.5\t40\tn/a\t2\n"
+
+
+def read(tmp_path, text):
+    (tmp_path / "runs.tsv").write_text(ALL + text)
+    return read_runs(tmp_path / "runs.tsv")
+
+
+def test_a_run_that_starts_from_anothers_encoders_takes_its_facts_over(tmp_path):
+    frozen, maker = read(tmp_path, "frozen\tF\tpretrained\tn/a\tn/a\tn/a\tn/a\tn/a\tmae\tn/a\n" + MAKER)
+    names = ("objective", "network", "pretrain_data", "data_fraction", "steps", "seeds")
+    assert [getattr(frozen, n) for n in names] == ["mae", "unet", "scans", 0.5, 40, 2]
+    assert [getattr(maker, n) for n in names] == ["mae", "unet", "scans", 0.5, 40, 2]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [("a\tx\tpretrained\tn/a\tn/a\tn/a\tn/a\tn/a\tother\tn/a\n", "'other' is not that of a run.*: mae"),
+     ("a\tx\tscratch\tn/a\tn/a\tn/a\tn/a\tn/a\tmae\tn/a\n", "'mae' is not that of a run"),
+     ("a\tx\tpretrained\tn/a\tn/a\tn/a\tn/a\t9\tmae\tn/a\n", "steps is theirs"),
+     ("a\tx\tpretrained\tn/a\tn/a\tn/a\tn/a\tn/a\tmae\t3\n", "3 seeds, but 'mae' makes 2")],
+)  # fmt: skip
+def test_encoders_that_are_not_there(tmp_path, row, message):
+    with pytest.raises(CairnError, match=message):
+        read(tmp_path, MAKER + row)
+
+
+@pytest.mark.parametrize("fraction", ["0", "1.01", "half"])
+def test_a_share_is_above_0_and_at_most_1(tmp_path, fraction):
+    with pytest.raises(CairnError, match="line 2.*data_fraction"):
+        read(tmp_path, MAKER.replace("0.5", fraction))
