@@ -58,5 +58,5 @@ def test_encoders_that_are_not_there(tmp_path, row, message):
 
 @pytest.mark.parametrize("fraction", ["0", "1.01", "half"])
 def test_a_share_is_above_0_and_at_most_1(tmp_path, fraction):
-    with pytest.raises(CairnError, match="line 2.*data_fraction"):
+    with pytest.raises(CairnError, match=r"line 2.*data_fraction"):
         read(tmp_path, MAKER.replace("0.5", fraction))

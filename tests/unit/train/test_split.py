@@ -1,5 +1,7 @@
 """Guards the shares of a pretraining set: by subject, nested, and all of it by default."""
 
+from itertools import pairwise
+
 import pytest
 
 from cairn.train.split import subset
@@ -24,7 +26,7 @@ def test_a_share_counts_subjects_and_keeps_them_whole(share, subjects):
 
 def test_a_smaller_share_is_part_of_a_larger_one():
     shares = [set(chosen(s)) for s in (0.1, 0.3, 0.6, 1.0)]
-    assert all(a < b for a, b in zip(shares, shares[1:], strict=False))
+    assert all(a < b for a, b in pairwise(shares))
 
 
 def test_the_seed_and_nothing_else_decides_who():
