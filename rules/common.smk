@@ -55,11 +55,12 @@ def pins_of(script):
     return pins_hash(BASE / "workflow" / "scripts" / f"{script}.py", BASE / "src")
 
 
-def outputs(*names, only=""):
-    """Files of all jobs of these rules, or of each the one that the rule calls ``only``."""
+def outputs(*names, only="", datasets=None):
+    """Files of all jobs of these rules, or of each the one that the rule calls ``only``; of some data sets alone."""
     patterns = {name: getattr(rules, name).output for name in names}
     chosen = {n: [str(p[only])] if only else list(map(str, p)) for n, p in patterns.items()}
-    return [path for name in names for job in JOBS[name] for path in expand(chosen[name], **job)]
+    jobs = [(n, job) for n in names for job in JOBS[n] if datasets is None or job.get("dataset") in {None, *datasets}]
+    return [path for name, job in jobs for path in expand(chosen[name], **job)]
 
 
 def shard_files(dataset, pattern):

@@ -2,11 +2,13 @@
 
 needs: predictions of all seeds, labels of the test sets
 makes: evaluate/{run}/{task}/ (cases, scores), leaderboard/
-why:   every number of the leaderboard is computed here, with its interval
+why:   every number of the leaderboard is computed here, with its interval; no run is ranked on a track that it breaks
 """
 
 CASES = f"{R}/evaluate/{{run}}/{{task}}/cases.tsv"
 SCORES = f"{R}/evaluate/{{run}}/{{task}}/scores.parquet"
+LEARNING = ("cohort_shard", "labels", "preprocess_shard", "pretrain_encoder", "finetune_model")
+TRAINING_SETS = [dataset for dataset, roles in PLAN.roles.items() if set(roles) - {"test"}]
 RUN_TASKS = [{"run": run, "task": task} for run in PLAN.runs for task in PLAN.tasks]
 
 
@@ -41,11 +43,40 @@ rule evaluate_run:
         " > {log} 2>&1"
 
 
+rule tracks:
+    """Stop when a run rests on what its track forbids."""
+    input:
+        cards=outputs(*LEARNING, only="card", datasets=TRAINING_SETS),
+    output:
+        report=f"{R}/leaderboard/tracks.json",
+        card=f"{R}/leaderboard/tracks.run.json",
+    log:
+        f"{R}/logs/tracks.log",
+    benchmark:
+        f"{R}/benchmarks/tracks.jsonl"
+    conda:
+        "../envs/cairn.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        config=lambda w: PLAN.tracks_job(),
+        code=code_of("tracks"),
+        pins=pins_of("tracks"),
+    message:
+        "tracks"
+    shell:
+        "python workflow/scripts/tracks.py --config {params.config:q} --cards {input.cards:q} --report {output.report}"
+        " --card {output.card} > {log} 2>&1"
+
+
 rule leaderboard:
     """Rank all runs."""
     input:
         cases=[CASES.format(**names) for names in RUN_TASKS],
         scores=[SCORES.format(**names) for names in RUN_TASKS],
+        tracks=ancient(rules.tracks.output.report),
     output:
         csv=f"{R}/leaderboard/leaderboard.csv",
         json=f"{R}/leaderboard/leaderboard.json",

@@ -7,7 +7,7 @@ why:   a reader sees ranks with their uncertainty, what was run and what it cost
 """
 
 TEST_SETS = sorted({t.test for t in PLAN.tasks.values()})
-NO_NUMBER = ("qc", "report", "tables")  # no number of the page rests on what these rules make
+NO_NUMBER = ("tracks", "qc", "report", "tables")  # no number of the page rests on what these rules make
 CARDS = expand(rules.fetch_package.output.card, archive=PLAN.packages) + outputs(
     *[name for name in JOBS if name not in NO_NUMBER], only="card"
 )
@@ -18,6 +18,7 @@ rule report:
     """Write the leaderboard's page and figure."""
     input:
         leaderboard=rules.leaderboard.output.json,
+        tracks=rules.tracks.output.report,
         cases=rules.leaderboard.input.cases,
         cards=CARDS,
         histories=HISTORIES,
@@ -47,6 +48,6 @@ rule report:
         "report"
     shell:
         "python workflow/scripts/report.py --config {params.config:q} --leaderboard {input.leaderboard}"
-        " --cases {input.cases:q} --cards {input.cards:q} --histories {input.histories:q} --shards {input.shards:q}"
+        " --tracks {input.tracks} --cases {input.cases:q} --cards {input.cards:q} --histories {input.histories:q} --shards {input.shards:q}"
         " --labels {input.labels:q} --predictions {input.predictions:q} --manifests {input.manifests:q}"
         " --page {output.page} --figure {output.figure} --card {output.card} > {log} 2>&1"

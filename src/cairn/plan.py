@@ -238,6 +238,7 @@ class Plan:
             "finetune_model": trained,
             "predict_test": trained,
             "evaluate_run": entries,
+            "tracks": [{}],
             "leaderboard": [{}],
             "report": [{}],
             "tables": [{}],
@@ -331,6 +332,14 @@ class Plan:
             "seeds": list(self.seeds(run)), "cohort": self.tasks[task].test, "seed": self.experiment.seed,
             "evaluate": self.experiment.evaluate.for_kind(self.tasks[task].kind),
         })  # fmt: skip
+
+    def tracks_job(self) -> str:
+        """What checking the tracks needs."""
+        runs = {
+            run: {"track": row.track, "labelled": {task: self.train_data(run, task) for task in self.tasks}}
+            for run, row in self.runs.items()
+        }
+        return _json({"tracks": dict(self.experiment.tracks), "runs": runs})
 
     def leaderboard_job(self) -> str:
         """What ranking all runs needs."""

@@ -65,7 +65,7 @@ def scored(run: str | Iterable[str], task: str | Iterable[str], seed: str = "0")
 
 def trained(run: str | Iterable[str], task: str | Iterable[str]) -> set:
     """New fine-tunings and what follows."""
-    return jobs("finetune_model", run=run, task=task, seed="0") | scored(run, task)
+    return jobs("finetune_model", run=run, task=task, seed="0") | jobs("tracks") | scored(run, task)
 
 
 def evaluated(task: str | Iterable[str]) -> set:
@@ -247,15 +247,18 @@ EDITS: dict[str, tuple[Edit, set]] = {
     "a new seed": (
         config("seeds", 2),
         jobs("pretrain_encoder", run="mae", seed="1") | jobs("finetune_model", run=RUNS, task=TASKS, seed="1")
-        | scored(RUNS, TASKS, "1"),
+        | jobs("tracks") | scored(RUNS, TASKS, "1"),
     ),
     "a new run": (
         text("config/runs/ci.tsv", r"\Z", "second\tSecond\tscratch\tn/a\ttiny\tn/a\tfinetune\ttrue\n"),
         trained("second", TASKS),
     ),
-    "a run left out": (text("config/runs/ci.tsv", r"^scratch_ood.*\n", ""), END),
+    "a run left out": (text("config/runs/ci.tsv", r"^scratch_ood.*\n", ""), jobs("tracks") | END),
     "a run's label": (text("config/runs/ci.tsv", "From scratch", "Random start"), END),
-    "a task switched off": (config("tasks", "infarct", "enabled", False), jobs("leakage") | jobs("qc") | END),
+    "a task switched off": (
+        config("tasks", "infarct", "enabled", False), jobs("leakage") | jobs("qc") | jobs("tracks") | END,
+    ),
+    "rules of a track": (config("tracks", "open", "pretrain_data", ["pretrain"]), jobs("tracks") | jobs("report")),
     "a task's title": (config("tasks", "age", "title", "Years"), END),
     "the note": (config("note", "Other words."), jobs("report")),
     "a plot's colour": (text("src/cairn/report/style.py", "#1f6f9f", "#1f6f90"), jobs("report")),

@@ -13,6 +13,7 @@ from cairn.config.evaluate import EvaluateConfig
 from cairn.config.learn import FinetuneConfig, NetworkConfig, ObjectiveConfig, PretrainConfig, TaskConfig
 from cairn.config.preprocess import PreprocessConfig
 from cairn.config.qc import QcConfig
+from cairn.config.tracks import DEFAULT_TRACKS, TrackConfig
 
 NAME = r"^[a-z0-9][a-z0-9_]*$"
 
@@ -79,6 +80,8 @@ class ExperimentConfig(Section):
     """Tasks by name."""
     evaluate: EvaluateConfig = EvaluateConfig()
     """Metrics, intervals, ranks."""
+    tracks: Mapping[str, TrackConfig] = DEFAULT_TRACKS
+    """Tracks by name; every run competes in one. What its models rest on is read from their cards."""
     note: str = ""
     """A sentence for the report: what this experiment can and cannot show, and which configuration shows more."""
 
@@ -86,7 +89,7 @@ class ExperimentConfig(Section):
     def _names(self) -> ExperimentConfig:
         import re
 
-        for section in ("datasets", "networks", "objectives", "tasks"):
+        for section in ("datasets", "networks", "objectives", "tasks", "tracks"):
             for name in getattr(self, section):
                 if not re.match(NAME, name):
                     raise ValueError(f"{section}: name '{name}' must be lower-case letters, digits and '_'")
@@ -95,6 +98,10 @@ class ExperimentConfig(Section):
                 if getattr(task, role) and getattr(task, role) not in self.datasets:
                     known = ", ".join(sorted(self.datasets))
                     raise ValueError(f"tasks.{name}.{role}: no data set '{getattr(task, role)}' (there are: {known})")
+        for name, track in self.tracks.items():
+            for dataset_name in track.pretrain_data:
+                if dataset_name not in self.datasets:
+                    raise ValueError(f"tracks.{name}.pretrain_data: no data set '{dataset_name}'")
         for name, dataset in self.datasets.items():
             for task_name in dataset.predict:
                 if task_name not in self.tasks:

@@ -92,12 +92,13 @@ def _task(sources: Sources, task: Record) -> Record:
 def _run(sources: Sources, row: Record) -> dict[str, str]:
     known = {r.run: r for r in sources.job.runs}
     run = known.get(row["run"])
+    origin = sources.origins.get(row["run"], {})
     seeds = sorted({len(c.seeds) for (name, _), c in sources.cases.items() if name == row["run"]})
     return {
         "label": row["label"], "run": row["run"], "method": row["method"],
         "objective": (run.objective if run else "") or "–", "network": (run.network if run else "") or "–",
-        "pretrain_data": (run.pretrain_data if run else "") or "–",
-        "train_on": {"finetune": "few-shot set", "indomain": "in-domain set"}[run.train_on] if run else "–",
+        "pretrained_on": ", ".join([*origin.get("pretrained_on", ()), *origin.get("foreign_weights", ())]) or "–",
+        "finetuned_on": ", ".join(origin.get("finetuned_on", ())) or "–",
         "seeds": " or ".join(map(str, seeds)) or "–",
     }  # fmt: skip
 

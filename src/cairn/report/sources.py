@@ -52,6 +52,8 @@ class Sources:
     """Path of ``leaderboard.json``."""
     case_tables: Mapping[tuple[str, str], Path] = field(default_factory=dict)
     """Paths of ``cases.tsv`` by run and task."""
+    origins: Mapping[str, Record] = field(default_factory=dict)
+    """By run, what its models rest on, as the check of the tracks read it from the cards."""
 
     @property
     def rows(self) -> Sequence[Record]:
@@ -83,7 +85,7 @@ def read_sources(job: ReportJob, leaderboard: Path, files: Mapping[str, Sequence
     Args:
         job: configuration.
         leaderboard: ``leaderboard.json``.
-        files: ``cases``, ``cards``, ``histories``, ``shards``, ``labels``, ``predictions``, ``manifests``.
+        files: ``tracks``, ``cases``, ``cards``, ``histories``, ``shards``, ``labels``, ``predictions``, ``manifests``.
 
     Raises:
         CairnError: for a file that is missing or not what it should be.
@@ -97,6 +99,7 @@ def read_sources(job: ReportJob, leaderboard: Path, files: Mapping[str, Sequence
         shards=files.get("shards", ()), labels=files.get("labels", ()),
         predictions={(p.parts[-4], p.parts[-3], _seed(p)): p for p in files.get("predictions", ())},
         manifests=files.get("manifests", ()),
+        origins={run: found for p in files.get("tracks", ()) for run, found in _json(p)["runs"].items()},
     )  # fmt: skip
 
 

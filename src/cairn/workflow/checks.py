@@ -25,6 +25,13 @@ def check_run(experiment: ExperimentConfig, run: Run, table: Path) -> None:
                 f"{table}: run '{run.run}': {column} '{getattr(run, column)}' is not in the configuration.",
                 f"Known: {', '.join(sorted(known))}.", "runs",
             )  # fmt: skip
+    if run.track not in experiment.tracks:
+        reason = f"{table}: run '{run.run}': no track '{run.track}' in the configuration."
+        raise CairnError(reason, f"Known: {', '.join(sorted(experiment.tracks))}.", "runs")
+    allowed = experiment.tracks[run.track].pretrain_data
+    if run.method == "pretrained" and allowed and run.pretrain_data not in allowed:
+        reason = f"{table}: run '{run.run}': track '{run.track}' allows pretraining on {', '.join(allowed)} alone."
+        raise CairnError(reason, "Change its track or its data.", "track")
     if run.method == "pretrained":
         _check_objective(experiment, run, table)
     for name, task in experiment.tasks.items():

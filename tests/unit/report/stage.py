@@ -144,6 +144,19 @@ def job(runs: Sequence[Run], tasks: Sequence[str], seeds: int = 3, note: str = "
     )  # fmt: skip
 
 
+def origins(root: Path, runs: Sequence[Run], tasks: Sequence[str]) -> Path:
+    """What the check of the tracks found."""
+    found = {
+        r.run: {
+            "track": r.track, "pretrained_on": ["pretrain"] if r.method == "pretrained" else [],
+            "finetuned_on": [f"{t}_few" for t in tasks], "foreign_weights": {},
+        }
+        for r in runs
+    }  # fmt: skip
+    write_json(root / "leaderboard/tracks.json", {"tracks": {}, "runs": found})
+    return root / "leaderboard/tracks.json"
+
+
 def files(
     root: Path, runs: Sequence[Run], tasks: Sequence[str], seeds: int, cases: list[Path]
 ) -> dict[str, list[Path]]:
@@ -166,7 +179,8 @@ def files(
         subjects = [r["subject"] for r in read_table(labels[list(tasks).index("meningioma")])]
         shards.append(shard(root, "meningioma_test", subjects))
     return {
-        "cases": cases, "cards": cards(root, runs, tasks, seeds), "histories": histories, "shards": shards,
+        "tracks": [origins(root, runs, tasks)], "cases": cases, "cards": cards(root, runs, tasks, seeds),
+        "histories": histories, "shards": shards,
         "labels": labels,
         "predictions": [root / "predict" / r.run / t / f"seed-{s}" / "predictions.tsv" for r, t, s in trained],
         "manifests": manifests,

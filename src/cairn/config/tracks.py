@@ -1,0 +1,40 @@
+"""Tracks of a challenge: what a run of each may have learned from before it saw a task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import Field
+
+from cairn.config.base import Section
+
+
+class TrackConfig(Section):
+    """Rules of one track."""
+
+    pretrain_data: tuple[str, ...] = ()
+    """Data sets that its runs may be pretrained on; none named: any of this experiment."""
+    foreign_weights: bool = False
+    """Whether a run may start from weights that were made elsewhere."""
+
+
+DEFAULT_TRACKS: Mapping[str, TrackConfig] = {"method": TrackConfig(), "open": TrackConfig(foreign_weights=True)}
+"""As in FOMO25: in ``method`` everyone pretrains on the named set alone, in ``open`` on anything."""
+
+
+class TrackedRun(Section):
+    """What the check must know of a run."""
+
+    track: str
+    """Its track."""
+    labelled: Mapping[str, str]
+    """Data set that it may be fine-tuned on, by task."""
+
+
+class TracksJob(Section):
+    """Configuration of the job that checks the tracks."""
+
+    tracks: Mapping[str, TrackConfig]
+    """Tracks by name."""
+    runs: Mapping[str, TrackedRun] = Field(min_length=1)
+    """Runs by name."""

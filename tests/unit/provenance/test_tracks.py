@@ -1,0 +1,99 @@
+"""Guards the tracks: what a run may rest on is read from its cards, and a breach is named."""
+
+import json
+from pathlib import Path
+
+import pytest
+from made_run import MODEL, SHARD, R, make_card, make_run
+
+from cairn.config.tracks import TracksJob
+from cairn.errors import CairnError
+from cairn.io.atomic import sha256, write_text
+from cairn.provenance.tracks import check_tracks
+
+PRETRAINING, FINETUNING = f"{R}/pretrain/mae/seed-0/run.json", f"{R}/finetune/mae/age/seed-0/run.json"
+
+
+@pytest.fixture(autouse=True)
+def made(tmp_path, monkeypatch):
+    make_run(tmp_path / "repository", tmp_path / "labels.tsv")
+    monkeypatch.chdir(tmp_path / "repository")
+    edit(FINETUNING, config={"run": "mae"})
+
+
+def edit(card: str, **changes: object) -> None:
+    path = Path(card)
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def card(path: str) -> dict:
+    return json.loads(Path(path).read_text())
+
+
+def check(allowed=("age",), foreign=False, labelled="age", more=()):
+    track = {"pretrain_data": list(allowed), "foreign_weights": foreign}
+    job = TracksJob(tracks={"method": track}, runs={"mae": {"track": "method", "labelled": {"age": labelled}}})
+    cards = [PRETRAINING, FINETUNING, f"{R}/preprocess/age/0000.run.json", *more]
+    return check_tracks(job, [Path(c) for c in cards])
+
+
+def refused(pattern: str, **how: object) -> None:
+    with pytest.raises(CairnError, match=pattern) as caught:
+        check(**how)
+    assert caught.value.code == "track"
+
+
+def test_what_a_run_rests_on_is_told_from_its_cards():
+    assert check()["runs"] == {
+        "mae": {"track": "method", "pretrained_on": ["age"], "finetuned_on": ["age"], "foreign_weights": {}}
+    }
+
+
+def test_no_data_named_means_any():
+    assert check(allowed=())["runs"]["mae"]["pretrained_on"] == ["age"]
+
+
+def test_another_pretraining_set_is_refused_whatever_the_table_says():
+    refused(r"run 'mae' was pretrained on age; track 'method' allows scans", allowed=("scans",))
+
+
+def test_another_labelled_set_is_refused():
+    refused(r"run 'mae' was fine-tuned on age, which is not its training set", labelled="age_few")
+
+
+def test_an_encoder_that_no_job_made_is_refused():
+    """It may have learned from anything."""
+    inputs = card(FINETUNING)["inputs"] | {f"{R}/pretrain/other/seed-0/encoder.safetensors": "1" * 64}
+    edit(FINETUNING, inputs=inputs)
+    refused(r"read .*other/seed-0/encoder.safetensors in finetune/mae/age/seed-0, which no job made")
+
+
+def test_an_encoder_that_was_altered_is_refused():
+    encoder = f"{R}/pretrain/mae/seed-0/encoder.safetensors"
+    edit(FINETUNING, inputs=card(FINETUNING)["inputs"] | {encoder: "2" * 64})
+    refused(r"encoder.safetensors in finetune/mae/age/seed-0, which was altered")
+
+
+def test_shards_that_no_job_made_are_refused():
+    edit(PRETRAINING, inputs={SHARD.replace("age/0000", "secret/0000"): "3" * 64})
+    refused(r"read .*secret/0000.safetensors in pretrain/mae/seed-0, which no job made")
+
+
+def test_a_run_without_a_model_cannot_be_judged():
+    edit(FINETUNING, config={"run": "another"})
+    refused(r"run 'mae' has no model")
+
+
+def test_weights_from_elsewhere_need_a_track_that_takes_them():
+    theirs, ours = "weights/theirs.safetensors", f"{R}/pretrain/foreign/seed-0/encoder.safetensors"
+    for path in (theirs, ours):
+        write_text(Path(path), path)
+    imported = f"{R}/pretrain/foreign/seed-0/run.json"
+    make_card(Path(), imported, "pretrain_encoder", [theirs], [ours], 20)
+    edit(imported, stage="import_weights")
+    make_card(Path(), FINETUNING, "finetune_model", [SHARD, ours], [MODEL], 21)
+    edit(FINETUNING, config={"run": "mae"})
+    refused(r"run 'mae' starts from weights/theirs.safetensors, made elsewhere", more=[imported])
+    found = check(foreign=True, more=[imported])["runs"]["mae"]
+    assert found["foreign_weights"] == {theirs: sha256(Path(theirs))}
+    assert found["pretrained_on"] == []
