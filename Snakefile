@@ -29,6 +29,7 @@ rule all:
     default_target: True
     input:
         rules.report.output.page,
+        rules.findings_page.output.page,
         rules.qc.output.page,
         outputs(*JOBS, only="card"),
         APPLIED,

@@ -100,3 +100,33 @@ rule leaderboard:
     shell:
         "python workflow/scripts/leaderboard.py --config {params.config:q} --cases {input.cases:q}"
         " --scores {input.scores:q} --csv {output.csv} --json {output.json} --card {output.card} > {log} 2>&1"
+
+
+rule findings:
+    """Test FOMO25's findings on this experiment."""
+    input:
+        cases=rules.leaderboard.input.cases,
+        scores=rules.leaderboard.input.scores,
+        tracks=ancient(rules.tracks.output.report),
+    output:
+        out=f"{R}/leaderboard/findings.json",
+        card=f"{R}/leaderboard/findings.run.json",
+    log:
+        f"{R}/logs/findings.log",
+    benchmark:
+        f"{R}/benchmarks/findings.jsonl"
+    conda:
+        "../envs/cairn.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        config=lambda w: PLAN.findings_job(),
+        code=code_of("findings"),
+        pins=pins_of("findings"),
+    message:
+        "findings"
+    shell:
+        "python workflow/scripts/findings.py --config {params.config:q} --cases {input.cases:q}"
+        " --scores {input.scores:q} --out {output.out} --card {output.card} > {log} 2>&1"

@@ -2,12 +2,19 @@
 
 needs: the leaderboard, cases, histories, the card of every job that a number can rest on, test shards and labels for
        the example slices
-makes: report/index.html, report/leaderboard.png
+makes: report/index.html, report/leaderboard.png, report/findings.html
 why:   a reader sees ranks with their uncertainty, what was run and what it cost, and from every number its chain
 """
 
 TEST_SETS = sorted({t.test for t in PLAN.tasks.values()})
-NO_NUMBER = ("tracks", "qc", "report", "tables")  # no number of the page rests on what these rules make
+NO_NUMBER = (
+    "tracks",
+    "findings",
+    "findings_page",
+    "qc",
+    "report",
+    "tables",
+)  # no number of the page rests on what these rules make
 CARDS = expand(rules.fetch_package.output.card, archive=PLAN.packages) + outputs(
     *[name for name in JOBS if name not in NO_NUMBER], only="card"
 )
@@ -51,3 +58,31 @@ rule report:
         " --tracks {input.tracks} --cases {input.cases:q} --cards {input.cards:q} --histories {input.histories:q} --shards {input.shards:q}"
         " --labels {input.labels:q} --predictions {input.predictions:q} --manifests {input.manifests:q}"
         " --page {output.page} --figure {output.figure} --card {output.card} > {log} 2>&1"
+
+
+rule findings_page:
+    """Write the findings page."""
+    input:
+        findings=rules.findings.output.out,
+        cards=outputs("pretrain_encoder", "finetune_model", only="card"),
+    output:
+        page=f"{R}/report/findings.html",
+        card=f"{R}/report/findings.run.json",
+    log:
+        f"{R}/logs/findings_page.log",
+    benchmark:
+        f"{R}/benchmarks/findings_page.jsonl"
+    conda:
+        "../envs/cairn.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code_of("findings_page"),
+        pins=pins_of("findings_page"),
+    message:
+        "findings page"
+    shell:
+        "python workflow/scripts/findings_page.py --findings {input.findings} --cards {input.cards:q}"
+        " --page {output.page} --card {output.card} > {log} 2>&1"

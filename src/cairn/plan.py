@@ -17,6 +17,7 @@ from typing import Any
 
 from cairn.config.base import parse
 from cairn.config.experiment import DatasetConfig, ExperimentConfig
+from cairn.config.findings import FAMILIES
 from cairn.config.learn import FinetuneConfig
 from cairn.config.runs import Run, read_runs
 from cairn.datasets.labels import label_files
@@ -240,7 +241,9 @@ class Plan:
             "evaluate_run": entries,
             "tracks": [{}],
             "leaderboard": [{}],
+            "findings": [{}],
             "report": [{}],
+            "findings_page": [{}],
             "tables": [{}],
         }
 
@@ -347,6 +350,17 @@ class Plan:
         return _json({
             "experiment": e.name, "seed": e.seed, "runs": list(self.runs.values()),
             "tasks": {name: self._task(name) for name in self.tasks}, "evaluate": e.evaluate,
+        })  # fmt: skip
+
+    def findings_job(self) -> str:
+        """What testing FOMO25's findings needs."""
+        e = self.experiment
+        made = {run: row for run, row in self.runs.items() if row.method == "pretrained"}
+        views = {run: (row.steps or e.pretrain.steps) * e.pretrain.batch_size for run, row in made.items()}
+        return _json({
+            **json.loads(self.leaderboard_job()), "samples": views,
+            "families": {run: FAMILIES[e.objectives[row.objective].kind] for run, row in made.items()},
+            "networks": {run: e.networks[row.network] for run, row in made.items()},
         })  # fmt: skip
 
     def report_job(self) -> str:

@@ -53,7 +53,8 @@ def shards(rule: str, datasets: Iterable[str]) -> set:
     return {job for d in datasets for job in jobs(rule, dataset=d, shard=numbers[d])}
 
 
-END = jobs("leaderboard") | jobs("report") | jobs("tables")
+PAGES = jobs("report") | jobs("findings_page")
+END = jobs("leaderboard") | jobs("findings") | jobs("tables") | PAGES
 
 
 def scored(run: str | Iterable[str], task: str | Iterable[str], seed: str = "0") -> set:
@@ -261,10 +262,10 @@ EDITS: dict[str, tuple[Edit, set]] = {
     "rules of a track": (config("tracks", "open", "pretrain_data", ["pretrain"]), jobs("tracks") | jobs("report")),
     "a task's title": (config("tasks", "age", "title", "Years"), END),
     "the note": (config("note", "Other words."), jobs("report")),
-    "a plot's colour": (text("src/cairn/report/style.py", "#1f6f9f", "#1f6f90"), jobs("report")),
-    "the page's style": (text("src/cairn/report/page.css", r"\Z", "\nbody { margin: 1px }\n"), jobs("report")),
+    "a plot's colour": (text("src/cairn/report/style.py", "#1f6f9f", "#1f6f90"), PAGES),
+    "the page's style": (text("src/cairn/report/page.css", r"\Z", "\nbody { margin: 1px }\n"), PAGES),
     "pin of matplotlib": (
-        text("envs/requirements-py311.lock", r"^matplotlib==\S+", "matplotlib==99.0"), jobs("report"),
+        text("envs/requirements-py311.lock", r"^matplotlib==\S+", "matplotlib==99.0"), PAGES,
     ),
 }  # fmt: skip
 

@@ -45,7 +45,7 @@ def leaderboard(job: LeaderboardJob, cases: Sequence[Path], scores: Sequence[Pat
         CairnError: see `cairn.evaluate.board.read_board`.
     """
     boards = read_board(job, cases, scores)
-    found = _stable(build(job, boards))
+    found = stable(build(job, boards))
     write_json(data, found)
     write_text(table, as_csv(found))
     return {"separable": found["separable"]}
@@ -160,12 +160,12 @@ def _task(board: TaskBoard) -> Row:
     }  # fmt: skip
 
 
-def _stable(data: Any) -> Any:
+def stable(data: Any) -> Any:
     """Plain data with floats of six decimals, without a negative zero."""
     if isinstance(data, Mapping):
-        return {k: _stable(v) for k, v in data.items()}
+        return {k: stable(v) for k, v in data.items()}
     if isinstance(data, list | tuple):
-        return [_stable(v) for v in data]
+        return [stable(v) for v in data]
     if isinstance(data, float | np.floating):
         return None if np.isnan(data) else round(float(data), DECIMALS) + 0.0
     return int(data) if isinstance(data, np.integer) else data

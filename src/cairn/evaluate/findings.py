@@ -1,0 +1,208 @@
+"""FOMO25's three findings, asked of an experiment: does pretraining help, does the objective suit the task, do size and
+duration matter? All from the scores of the test cases, with paired resamples; what the interval does not bear out is
+``not shown``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cairn.config.findings import FindingsJob
+from cairn.config.runs import Run
+from cairn.evaluate.board import TaskBoard, read_board
+from cairn.evaluate.comparison import CLAIM_SEEDS
+from cairn.evaluate.leaderboard import stable
+from cairn.evaluate.ranking import task_ranks
+from cairn.evaluate.resampling import interval
+from cairn.io.atomic import write_json
+
+Floats = npt.NDArray[np.float64]
+Row = dict[str, Any]
+SETTINGS = {"finetune": "shifted", "indomain": "in-domain"}
+"""Labels from another site than the test's, or from the same."""
+CLAIM = {
+    "classification": ("hybrid", "masked"), "segmentation": ("masked", "hybrid"), "regression": ("hybrid", "masked"),
+}  # fmt: skip
+"""Family that FOMO25 found better on a kind of task, and the one that it compares it with."""
+LEAST_RUNS = 4
+"""Fewer points have no rank correlation worth telling."""
+
+
+def write_findings(job: FindingsJob, cases: Sequence[Path], scores: Sequence[Path], out: Path) -> Row:
+    """Write ``findings.json``; returns facts for the card.
+
+    Args:
+        job: configuration.
+        cases: ``cases.tsv`` of every run and task.
+        scores: ``scores.parquet`` in the same order.
+        out: where the JSON goes.
+
+    Raises:
+        CairnError: see `cairn.evaluate.board.read_board`.
+    """
+    from cairn.nets.size import encoder_parameters
+
+    boards = read_board(job, cases, scores)
+    sizes = {run: encoder_parameters(network) for run, network in job.networks.items()}
+    found = stable({
+        "experiment": job.experiment, "confidence": job.evaluate.confidence,
+        "tasks": [
+            {"name": b.task.name, "title": b.task.heading, "metrics": [m.model_dump(mode="json") for m in b.metrics]}
+            for b in boards
+        ],
+        "labels": {run.run: run.label for run in job.runs}, "pretraining": pretraining(job, boards),
+        "families": families(job, boards), "scaling": scaling(job, boards, sizes),
+    })  # fmt: skip
+    write_json(out, found)
+    return {"asked": {name: bool(found[name]) for name in ("pretraining", "families", "scaling")}}
+
+
+def pretraining(job: FindingsJob, boards: Sequence[TaskBoard]) -> list[Row]:
+    """Mean gain of the pretrained runs over the same network and recipe from a random start, by setting and task.
+
+    One row a setting, task and metric: every pretrained run counts alike, each against its own twin.
+    """
+    rows = []
+    for train_on, setting in SETTINGS.items():
+        pairs = [(p.run, twin) for p in job.runs if p.train_on == train_on and (twin := twin_of(p, job.runs))]
+        for board in boards if pairs else ():
+            rows += [
+                {"setting": setting, "pairs": [list(p) for p in pairs], **_gain(board, metric.name, pairs)}
+                for metric in board.metrics
+            ]
+    return rows
+
+
+def twin_of(run: Run, runs: Sequence[Run]) -> str:
+    """The run that differs from a pretrained one in its random start alone; empty where there is none."""
+    if run.method != "pretrained":
+        return ""
+    same = [r.run for r in runs if r.method == "scratch" and (r.network, r.train_on) == (run.network, run.train_on)]
+    return same[0] if same else ""
+
+
+def _gain(board: TaskBoard, metric: str, pairs: Sequence[tuple[str, str]]) -> Row:
+    sign = 1.0 if next(m for m in board.metrics if m.name == metric).higher_is_better else -1.0
+    first, second = [a for a, _ in pairs], [b for _, b in pairs]  # who did not enter is NaN, and so is the gain
+    once = sign * (board.values(first, metric) - board.values(second, metric)).mean(axis=1)
+    spread = sign * (board.resampled(first, metric) - board.resampled(second, metric)).mean(axis=1)
+    return {"task": board.task.name, "metric": metric, **_told(float(once[0]), spread, board, [*first, *second])}
+
+
+def _told(value: float, spread: Floats, board: TaskBoard, runs: Sequence[str]) -> Row:
+    """A difference with its interval, and whether it is shown: the interval leaves 0 out, with three seeds a run."""
+    if np.isnan(value):
+        return {"value": None, "low": None, "high": None, "verdict": "not shown"}
+    low, high = interval(spread, board.config.confidence)
+    seeds = min(len(board.cases[run].seeds) for run in runs)
+    return {"value": value, "low": low, "high": high, "verdict": _verdict(low, high, seeds)}
+
+
+def _verdict(low: float | None, high: float | None, seeds: int) -> str:
+    if low is None or high is None or seeds < CLAIM_SEEDS or low <= 0 <= high:
+        return "not shown"
+    return "better" if low > 0 else "worse"
+
+
+def compared(job: FindingsJob) -> list[str]:
+    """Pretrained runs that differ in how they were pretrained: fine-tuned on the shifted set."""
+    return [r.run for r in job.runs if r.run in job.families and r.train_on == "finetune"]
+
+
+def families(job: FindingsJob, boards: Sequence[TaskBoard]) -> Row:
+    """Mean rank of each family of objectives on each task, and whether the families that FOMO25 names differ as there.
+
+    Ranks are among the compared runs alone, 1 is best; a family's is the mean of its runs'. Empty with one family.
+    """
+    runs = compared(job)
+    names: list[str] = list(dict.fromkeys(job.families[run] for run in runs))
+    if len(names) < 2:
+        return {}
+    once, spread = ranks(runs, boards)
+    member: dict[str, list[int]] = {
+        name: [i for i, run in enumerate(runs) if job.families[run] == name] for name in names
+    }
+    tables, claims = [], []
+    for t, board in enumerate(boards):
+        tables.append({
+            "task": board.task.name,
+            "ranks": {
+                name: _with_interval(once[t][places].mean(), spread[t][:, places].mean(axis=1), board)
+                for name, places in member.items()
+            },
+        })  # fmt: skip
+        pair = CLAIM.get(board.task.kind, ())
+        if pair and set(pair) <= set(names):
+            better, other = (member[name] for name in pair)
+            gain = once[t][other].mean() - once[t][better].mean()
+            drawn = spread[t][:, other].mean(axis=1) - spread[t][:, better].mean(axis=1)
+            told = _told(float(gain), drawn, board, [runs[i] for i in (*better, *other) if runs[i] in board.cases])
+            claims.append({"task": board.task.name, "expected": pair[0], "over": pair[1], **told})
+    return {
+        "runs": len(runs), "members": {n: [runs[i] for i in places] for n, places in member.items()}, "tasks": tables,
+        "claims": claims,
+    }  # fmt: skip
+
+
+def ranks(runs: Sequence[str], boards: Sequence[TaskBoard]) -> tuple[list[Floats], list[Floats]]:
+    """Task ranks among ``runs``: by task ``[runs]`` as they stand, and ``[R, runs]`` in every resample."""
+    once, spread = [], []
+    for board in boards:
+        names: list[str] = [m.name for m in board.metrics]
+        entered = board.entered(runs)
+        once.append(task_ranks({n: board.values(runs, n) for n in names}, board.metrics, entered)[0])
+        drawn = {n: board.resampled(runs, n) for n in names}
+        spread.append(task_ranks(drawn, board.metrics, entered) if board.config.resamples else once[-1][None])
+    return once, spread
+
+
+def _with_interval(value: float, spread: Floats, board: TaskBoard) -> Row:
+    low, high = interval(spread, board.config.confidence)
+    return {"value": value, "low": low, "high": high}
+
+
+def scaling(job: FindingsJob, boards: Sequence[TaskBoard], sizes: Mapping[str, int]) -> Row:
+    """Overall rank against the encoder's weights and against the samples seen, with Spearman's correlation.
+
+    The correlation is of size and *goodness* (negative rank), so that positive means larger is better; its interval
+    is over test cases, not over the choice of runs. None where too few runs differ.
+    """
+    runs = compared(job)
+    if not runs:
+        return {}
+    once, spread = ranks(runs, boards)
+    overall, drawn = np.mean(once, axis=0), np.mean(spread, axis=0)
+    amounts = {"parameters": [sizes[run] for run in runs], "samples": [job.samples[run] for run in runs]}
+    seeds = min(len(board.cases[run].seeds) for board in boards for run in runs if run in board.cases)
+    found: Row = {
+        "runs": [
+            {
+                "run": run, "family": job.families[run], **{name: values[i] for name, values in amounts.items()},
+                "rank": _with_interval(float(overall[i]), drawn[:, i], boards[0]),
+            }
+            for i, run in enumerate(runs)
+        ]
+    }  # fmt: skip
+    for name, values in amounts.items():
+        if len(runs) < LEAST_RUNS or len(set(values)) < 3:
+            found[name] = None
+            continue
+        rho = spearman(np.asarray(values, float), -np.vstack([overall[None], drawn]))
+        low, high = interval(rho[1:], job.evaluate.confidence)
+        found[name] = {"value": float(rho[0]), "low": low, "high": high, "verdict": _verdict(low, high, seeds)}
+    return found
+
+
+def spearman(x: Floats, y: Floats) -> Floats:
+    """Spearman's correlation of ``x`` ``[n]`` with each row of ``y`` ``[R, n]``; NaN where a row is constant."""
+    from scipy.stats import rankdata
+
+    a, b = rankdata(x), rankdata(y, axis=1)
+    a, b = a - a.mean(), b - b.mean(axis=1, keepdims=True)
+    scale = np.sqrt((a**2).sum() * (b**2).sum(axis=1))
+    return np.asarray(np.where(scale > 0, b @ a / np.where(scale > 0, scale, 1.0), np.nan))
