@@ -55,9 +55,7 @@ def family_plot(found: Record) -> Picture | None:
                 value, (colour, mark) = row["ranks"][name], LOOK[name]
                 axis.plot([value["low"], value["high"]], [y, y], color=colour, lw=2, alpha=0.55, solid_capstyle="round")
                 label = name if row is data["tasks"][0] else None
-                axis.plot(
-                    [value["value"]], [y], marker=MARKERS[i % len(MARKERS)], color=colour, ms=6, label=label, ls=""
-                )
+                axis.plot([value["value"]], [y], marker=mark, color=colour, ms=6, label=label, ls="")
                 y += 1
             y += 0.8
         axis.set(
@@ -95,11 +93,9 @@ def scaling_plot(found: Record) -> Picture | None:
             axis.set_axisbelow(True)
         axes[0, 0].set_ylabel("overall rank (1 is best)")
         axes[0, 0].invert_yaxis()
-        for i, name in enumerate(names):
-            axes[0, 1].plot(
-                [], [], marker=MARKERS[i % len(MARKERS)], color=COLOURS[i % len(COLOURS)], ls="", label=name
-            )
-        figure.legend(loc="outside upper left", ncols=min(6, len(names)), labelcolor=MUTED)
+        for name in (name for name in FAMILIES if any(r["family"] == name for r in runs)):
+            axes[0, 1].plot([], [], ls="", label=name, color=LOOK[name][0], marker=LOOK[name][1])
+        figure.legend(loc="outside upper left", ncols=len(FAMILIES), labelcolor=MUTED)
         source = embed(figure)
     return Picture(
         source, "Overall rank against size and against views seen",
