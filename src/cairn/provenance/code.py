@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from cairn.errors import CairnError
+from cairn.io.atomic import write_text
+
 ASSETS = (".html", ".css", ".js")  # package data: part of what the modules beside them do
 ROOT = Path(__file__).resolve().parents[2]  # the folder that holds the package
+MEMORY = Path(".snakemake/cairn-code")  # beside it
 
 
 @dataclass(frozen=True)
@@ -68,16 +74,38 @@ def code_hash(script: Path, root: Path = ROOT) -> str:
 
 @cache
 def _parsed(path: Path, _mtime_ns: int, root: Path) -> _Module:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    names = _imported(tree)
+    digest, names = _facts(path.read_bytes(), root.parent / MEMORY)
     local = {file for name in names for file in _files_of(name, root)} - {path}
     tops = {name.split(".")[0] for name in names}
     foreign = {top for top in tops if not (root / top).is_dir() and top not in sys.stdlib_module_names}
+    return _Module(digest, tuple(sorted(local)), frozenset(foreign))
+
+
+def _facts(source: bytes, memory: Path) -> tuple[str, list[str]]:
+    """Digest of a source's syntax tree, and the names that it imports.
+
+    Parsing all modules takes a second, so what a content gave is kept, under its hash: in a file for each interpreter,
+    where Snakemake has a folder for its own records.
+    """
+    file = memory / f"{sys.implementation.cache_tag}-{hashlib.sha256(source).hexdigest()[:32]}.json"
+    try:
+        digest, names = json.loads(file.read_text())
+    except (OSError, ValueError):
+        digest, names = _parse(source)
+        if memory.parent.is_dir():
+            with suppress(OSError, CairnError):
+                write_text(file, json.dumps([digest, names]))
+    return digest, names
+
+
+def _parse(source: bytes) -> tuple[str, list[str]]:
+    tree = ast.parse(source)
+    names = sorted(_imported(tree))
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):
             node.body = [s for s in body if not _is_text(s)] or [ast.Pass()]  # type: ignore[attr-defined]
-    return _Module(hashlib.sha256(ast.dump(tree).encode()).hexdigest(), tuple(sorted(local)), frozenset(foreign))
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), names
 
 
 def _is_text(statement: ast.stmt) -> bool:

@@ -4,11 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from cairn.provenance import code
 from cairn.provenance.code import code_hash
 
 
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
+@pytest.fixture(params=["alone", "beside Snakemake's records"])
+def tree(tmp_path: Path, request) -> Path:
+    if request.param != "alone":
+        (tmp_path / ".snakemake").mkdir()
+    tmp_path = tmp_path / "src"
     package = tmp_path / "pkg"
     (package / "deep").mkdir(parents=True)
     (package / "__init__.py").write_text("")
@@ -58,3 +62,21 @@ def test_hash_does_not_depend_on_the_folder(tree, tmp_path_factory):
     copy = tmp_path_factory.mktemp("elsewhere") / "a b"
     shutil.copytree(tree, copy)
     assert code_hash(tree / "script.py", tree) == code_hash(copy / "script.py", copy)
+
+
+def test_what_a_content_gave_is_kept_and_serves_no_other_content(tmp_path, monkeypatch):
+    memory = tmp_path / ".snakemake/cairn-code"
+    memory.parent.mkdir()
+    first, second = code._facts(b"import os\nx = 1\n", memory), code._facts(b"import os\nx = 2\n", memory)
+    assert first != second
+    with monkeypatch.context() as patch:
+        patch.setattr(code, "_parse", lambda source: pytest.fail("parsed again"))
+        assert list(code._facts(b"import os\nx = 1\n", memory)) == list(first)
+    for file in memory.iterdir():
+        file.write_text("{")  # cut by an interruption
+    assert code._facts(b"import os\nx = 2\n", memory) == second
+
+
+def test_nothing_is_kept_where_snakemake_keeps_nothing(tmp_path):
+    code._facts(b"x = 1\n", tmp_path / ".snakemake/cairn-code")
+    assert list(tmp_path.iterdir()) == []
