@@ -8,10 +8,11 @@ from torch import Tensor, nn
 from cairn.config.networks import NetworkConfig
 from cairn.nets.blocks import pooled
 from cairn.nets.decoders import SkipDecoder
-from cairn.nets.encoder import Encoder, seeded
+from cairn.nets.encoder import seeded
 from cairn.nets.fusion import Fusion
+from cairn.nets.registry import build_encoder
 
-POOLED_STAGES = 2  # the two deepest: a small lesion is lost in the deepest alone
+POOLED_STAGES = 2  # the two deepest, where there are two: a small lesion is lost in the deepest alone
 
 
 class TaskModel(nn.Module):  # type: ignore[misc]
@@ -25,7 +26,7 @@ class TaskModel(nn.Module):  # type: ignore[misc]
     def __init__(self, config: NetworkConfig, dense: bool) -> None:
         super().__init__()
         self.dense = dense
-        self.encoder = Encoder(config)
+        self.encoder = build_encoder(config)
         used = config.channels if dense else config.channels[-POOLED_STAGES:]
         self.fusions = nn.ModuleList(Fusion(channels) for channels in used)
         self.head = SkipDecoder(config) if dense else nn.Linear(2 * sum(used), 1)
