@@ -79,7 +79,8 @@ def label_sources(wildcards):
 
 def encoder_of(wildcards):
     """The encoder that a run starts from; scratch and classical runs have none."""
-    return [ENCODER.format(run=wildcards.run, seed=wildcards.seed)] if wildcards.run in PLAN.pretrained_runs else []
+    made = wildcards.run in PLAN.pretrained_runs + PLAN.imported_runs
+    return [ENCODER.format(run=wildcards.run, seed=wildcards.seed)] if made else []
 
 
 wildcard_constraints:

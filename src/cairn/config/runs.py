@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from cairn.config.base import Section, parse
+from cairn.config.training import FinetuneMode
 from cairn.errors import CairnError
 from cairn.io.tables import MISSING, read_table
 
@@ -23,14 +24,21 @@ class Run(Section):
     """``pretrained``: self-supervised encoder, then fine-tuned. ``scratch``: the same net and recipe, random
     start. ``classical``: scikit-learn on volumes and intensities."""
     objective: str = ""
-    """Name of a section of ``objectives``; for pretrained runs."""
+    """Name of a section of ``objectives``; for pretrained runs without ``weights``."""
     network: str = ""
     """Name of a section of ``networks``; for all but classical runs."""
     pretrain_data: str = ""
-    """Data set of the pretraining; for pretrained runs."""
+    """Data set of the pretraining; for pretrained runs without ``weights``."""
+    weights: str = ""
+    """Foreign weights to import instead of pretraining: a safetensors file, absolute or relative to the repository. On
+    track ``open`` alone."""
+    mapping: str = ""
+    """How their names become ours: a YAML file (`cairn.config.foreign`); default: the names are the same."""
     train_on: Literal["finetune", "indomain"] = "finetune"
     """Which labelled data set of each task trains the run: the few-shot set of the fine-tuning site, or the set from
     the sites of the test."""
+    finetune_mode: FinetuneMode | None = None
+    """How the encoder is fine-tuned; default: as the recipe says (``finetune.mode``, ``full`` unless set)."""
     ranked: bool = True
     """False: shown on the leaderboard, but takes no place (as FOMO25's baselines)."""
     track: str = "method"

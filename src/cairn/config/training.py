@@ -10,6 +10,7 @@ from cairn.config.augment import IntensityConfig, SpatialConfig
 from cairn.config.base import Section
 
 Device = Literal["auto", "cpu", "cuda"]
+FinetuneMode = Literal["full", "frozen", "lora"]
 
 
 class OptimConfig(Section):
@@ -63,6 +64,13 @@ class PretrainConfig(OptimConfig):
 class FinetuneConfig(OptimConfig):
     """One recipe for every encoder; a task may override single values. The model is that of the best validation."""
 
+    mode: FinetuneMode = "full"
+    """``full``: encoder and all. ``frozen``: the encoder stays as it is, fusion and head or decoder learn. ``lora``: so,
+    and low-rank changes of the encoder's linear layers and convolutions (Hu et al. 2021). A run may choose its own."""
+    lora_rank: int = Field(default=8, ge=1)
+    """Rank of these changes."""
+    lora_alpha: float = Field(default=16.0, gt=0)
+    """Their strength: they are scaled by alpha / rank."""
     steps: int = Field(default=50, ge=1)
     """Updates of the weights."""
     batch_size: int = Field(default=2, ge=1)

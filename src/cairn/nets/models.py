@@ -25,7 +25,7 @@ class TaskModel(nn.Module):  # type: ignore[misc]
 
     def __init__(self, config: NetworkConfig, dense: bool) -> None:
         super().__init__()
-        self.dense = dense
+        self.dense, self.frozen = dense, False
         self.encoder = build_encoder(config)
         used = config.channels if dense else config.channels[-POOLED_STAGES:]
         self.fusions = nn.ModuleList(Fusion(channels) for channels in used)
@@ -43,6 +43,18 @@ class TaskModel(nn.Module):  # type: ignore[misc]
         if self.dense:
             return self.head(fused)[:, 0].float()
         return self.head(torch.cat([pooled(f) for f in fused], dim=1))[:, 0].float()
+
+    def freeze_encoder(self) -> None:
+        """From now on the encoder stays as it is: without gradient, and in evaluation mode whatever the rest is in."""
+        self.encoder.requires_grad_(False)
+        self.frozen = True
+
+    def train(self, mode: bool = True) -> TaskModel:
+        """Training or evaluation mode."""
+        super().train(mode)
+        if self.frozen:
+            self.encoder.eval()
+        return self
 
     def set_prior(self, logit: float) -> None:
         """Let the untrained head answer ``logit``: a rare class need not be learned from one half downwards."""

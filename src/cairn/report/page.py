@@ -95,7 +95,8 @@ def _run(sources: Sources, row: Record) -> dict[str, str]:
     seeds = sorted({len(c.seeds) for (name, _), c in sources.cases.items() if name == row["run"]})
     return {
         "label": row["label"], "run": row["run"], "method": row["method"],
-        "objective": (run.objective if run else "") or "–", "network": (run.network if run else "") or "–",
+        "objective": (run.objective or (run.weights and "foreign weights") if run else "") or "–",
+        "network": (run.network if run else "") or "–",
         "pretrain_data": (run.pretrain_data if run else "") or "–",
         "train_on": {"finetune": "few-shot set", "indomain": "in-domain set"}[run.train_on] if run else "–",
         "seeds": " or ".join(map(str, seeds)) or "–",

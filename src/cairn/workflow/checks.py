@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cairn.config.experiment import ExperimentConfig
+from cairn.config.foreign import read_mapping
 from cairn.config.runs import Run
 from cairn.errors import CairnError
 
@@ -17,7 +18,7 @@ def check_run(experiment: ExperimentConfig, run: Run, table: Path) -> None:
         CairnError: naming the runs table, the run, and what is known or what to change.
     """
     wanted: dict[str, Mapping[str, object]] = {"network": experiment.networks} if run.method != "classical" else {}
-    if run.method == "pretrained":
+    if run.method == "pretrained" and not run.weights:
         wanted |= {"objective": experiment.objectives, "pretrain_data": experiment.datasets}
     for column, known in wanted.items():
         if getattr(run, column) not in known:
@@ -25,8 +26,11 @@ def check_run(experiment: ExperimentConfig, run: Run, table: Path) -> None:
                 f"{table}: run '{run.run}': {column} '{getattr(run, column)}' is not in the configuration.",
                 f"Known: {', '.join(sorted(known))}.", "runs",
             )  # fmt: skip
-    if run.method == "pretrained":
+    if run.method == "pretrained" and not run.weights:
         _check_objective(experiment, run, table)
+    if run.method == "classical" and run.finetune_mode:
+        reason = f"{table}: run '{run.run}': a classical run has no encoder, so no finetune_mode."
+        raise CairnError(reason, "Write n/a.", "runs")
     for name, task in experiment.tasks.items():
         if task.enabled and not getattr(task, run.train_on):
             raise CairnError(
@@ -41,6 +45,34 @@ def _check_objective(experiment: ExperimentConfig, run: Run, table: Path) -> Non
         experiment.objectives[run.objective].check(experiment.networks[run.network])
     except CairnError as error:
         raise CairnError(f"{table}: run '{run.run}': {error.reason}", error.remedy, "runs") from None
+
+
+def check_foreign(root: Path, run: Run, table: Path) -> None:
+    """Foreign weights: on the open track alone, instead of a pretraining, and their files are there and readable.
+
+    Raises:
+        CairnError: naming the runs table and the run.
+    """
+    if not run.weights and not run.mapping:
+        return
+    wrong: tuple[str, str] | None = None
+    if not run.weights:
+        wrong = "'mapping' without 'weights'.", "Name the weights that it maps, or write n/a."
+    elif run.method != "pretrained":
+        wrong = f"foreign weights with method '{run.method}'.", "Set method to 'pretrained'."
+    elif run.track != "open":
+        wrong = (
+            f"foreign weights on track '{run.track}', where pretraining sees the given data alone.",
+            "Set track to 'open', or pretrain an encoder.",
+        )
+    elif run.objective or run.pretrain_data:
+        wrong = "foreign weights and an objective or pretrain_data.", "An encoder is imported or pretrained: keep one."
+    elif not (root / run.weights).is_file():
+        wrong = f"weights {root / run.weights}: no such file.", "Put it there, or mend the path."
+    if wrong:
+        raise CairnError(f"{table}: run '{run.run}': {wrong[0]}", wrong[1], "runs")
+    if run.mapping:
+        read_mapping(root / run.mapping)
 
 
 def check_splits(experiment: ExperimentConfig, roles: Mapping[str, Sequence[str]]) -> None:
