@@ -172,7 +172,7 @@ class VitConfig(Backbone):
     feed_forward: Literal["gelu", "swiglu"] = "gelu"
     """Inner layer of a block: two linear layers, or a gated one (Shazeer 2020)."""
     mlp_ratio: float = Field(default=4.0, gt=0)
-    """Width of the inner layer, in widths of a token; 8/3 gives a gated layer as many weights as 4 gives a plain one."""
+    """Width of the inner layer, in widths of a token; 8/3 gives a gated layer the weights that 4 gives a plain one."""
     position: Literal["none", "sincos", "learned"] = "sincos"
     """What is added to a token for its place: nothing, sines and cosines counted from the volume's centre, or learned
     numbers."""

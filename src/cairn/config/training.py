@@ -65,8 +65,9 @@ class FinetuneConfig(OptimConfig):
     """One recipe for every encoder; a task may override single values. The model is that of the best validation."""
 
     mode: FinetuneMode = "full"
-    """``full``: encoder and all. ``frozen``: the encoder stays as it is, fusion and head or decoder learn. ``lora``: so,
-    and low-rank changes of the encoder's linear layers and convolutions (Hu et al. 2021). A run may choose its own."""
+    """``full``: all weights learn. ``frozen``: the encoder stays as it is, fusion and head or decoder learn. ``lora``:
+    these, and low-rank changes of the encoder's linear layers and convolutions (Hu et al. 2021). A run may choose its
+    own: column ``finetune_mode``."""
     lora_rank: int = Field(default=8, ge=1)
     """Rank of these changes."""
     lora_alpha: float = Field(default=16.0, gt=0)

@@ -25,7 +25,7 @@ from cairn.nets.registry import build_encoder
 SIZES, PAGE = Path("config/backbones.yaml"), Path("docs/reference/backbones.md")
 BEGIN, END = "<!-- counts: python -m cairn.nets.size --fix -->\n", "<!-- end of counts -->\n"
 HEAD = """\
-| network | kind | channels of the stages | strides | encoder | + light decoder | + fusion, one number | + fusion, skip decoder |
+| network | kind | channels | strides | encoder | + light decoder | + fusion, one number | + fusion, skip decoder |
 |---|---|---|---|--:|--:|--:|--:|
 """
 

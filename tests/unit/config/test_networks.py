@@ -24,7 +24,7 @@ def test_mistakes_are_named_by_the_user_s_keys():
         parse_network({"kind": "unet", "widht": 3})
     with pytest.raises(CairnError, match=r"unknown key 'network\.width' \(known keys: blocks, channels, kind, stem"):
         parse_network({"width": 3})
-    with pytest.raises(CairnError, match="'unett' .*'residual', 'unet'"):
+    with pytest.raises(CairnError, match=r"'unett' .*'residual', 'unet'"):
         parse_network({"kind": "unett"})
 
 

@@ -1,4 +1,4 @@
-"""Guards the modes of fine-tuning: what stays stays bit for bit, adapters start at nothing, and merge into the model."""
+"""Guards the modes of fine-tuning: what stays stays bit for bit; adapters start at nothing and merge into the model."""
 
 import pytest
 import torch

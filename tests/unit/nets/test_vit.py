@@ -8,7 +8,7 @@ from cairn.config.networks import VitConfig, parse_network
 from cairn.errors import CairnError
 from cairn.nets.encoder import seeded
 from cairn.nets.registry import build_encoder
-from cairn.nets.size import sizes, counts
+from cairn.nets.size import counts, sizes
 from cairn.nets.vit import angles, turned
 
 CPU = torch.device("cpu")
@@ -89,7 +89,8 @@ def test_primus_m_has_its_published_size(repository):
 @pytest.mark.parametrize(
     ("section", "message"),
     [({"width": 10, "heads": 3}, "do not divide into 3 heads"), ({"width": 64, "heads": 4, "rotary": True}, "pairs"),
-     ({"width": 64, "heads": 4}, "not a multiple of 6"), ({"patch": 5}, "patch"), ({"dept": 3}, "did you mean 'depth'")],
+     ({"width": 64, "heads": 4}, "not a multiple of 6"), ({"patch": 5}, "patch"),
+     ({"dept": 3}, "did you mean 'depth'")],
 )  # fmt: skip
 def test_inconsistent_sections_are_refused(section, message):
     with pytest.raises(CairnError, match=message):
