@@ -108,7 +108,7 @@ MAE = ("mae", "M", "pretrained", "mae", "tiny", "pretrain", "method", "n/a")
 
 
 def test_a_run_chooses_how_its_encoder_is_fine_tuned(tmp_path):
-    rows = [MAE + ("n/a",), ("frozen", *MAE[1:], "frozen"), ("lora", *MAE[1:], "lora")]
+    rows = [(*MAE, "n/a"), ("frozen", *MAE[1:], "frozen"), ("lora", *MAE[1:], "lora")]
     config = changed("runs", runs_table(tmp_path, *rows))
 
     def recipes(config):
@@ -128,7 +128,7 @@ def test_a_run_chooses_how_its_encoder_is_fine_tuned(tmp_path):
 def test_imported_runs_have_a_job_of_their_own(tmp_path):
     (tmp_path / "w.safetensors").touch()
     theirs = ("theirs", "T", "pretrained", "n/a", "tiny", "n/a", "open", str(tmp_path / "w.safetensors"), "n/a")
-    plan = Plan(changed("runs", runs_table(tmp_path, MAE + ("n/a",), theirs)), ROOT)
+    plan = Plan(changed("runs", runs_table(tmp_path, (*MAE, "n/a"), theirs)), ROOT)
     jobs = plan.jobs()
     assert [j["run"] for j in jobs["pretrain_encoder"]] == ["mae"]
     assert [j["run"] for j in jobs["import_weights"]] == ["theirs"]

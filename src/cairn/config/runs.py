@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from cairn.config.base import Section, parse
-from cairn.config.training import FinetuneMode
+from cairn.config.modes import FinetuneMode
 from cairn.errors import CairnError
 from cairn.io.tables import MISSING, read_table
 

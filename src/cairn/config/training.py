@@ -8,9 +8,9 @@ from pydantic import Field, model_validator
 
 from cairn.config.augment import IntensityConfig, SpatialConfig
 from cairn.config.base import Section
+from cairn.config.modes import FinetuneMode
 
 Device = Literal["auto", "cpu", "cuda"]
-FinetuneMode = Literal["full", "frozen", "lora"]
 
 
 class OptimConfig(Section):

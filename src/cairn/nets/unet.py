@@ -25,7 +25,7 @@ class UnetEncoder(Encoder):
         for level, channels in enumerate(config.channels):
             stage = nn.Sequential()
             if level and config.downsampling == "max":
-                stage.append(nn.MaxPool3d(2))
+                stage.append(nn.MaxPool3d(2))  # windows that do not overlap: no sum of gradients in any order
             stride = 2 if level and config.downsampling == "strided" else 1
             for number in range(config.convolutions):
                 stage.append(convolution(channels_in, channels, stride=1 if number else stride))

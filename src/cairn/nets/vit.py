@@ -41,6 +41,13 @@ def turned(x_NHTD: Tensor, angle_TD: Tensor) -> Tensor:
     return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1).to(x_NHTD.dtype)
 
 
+def interpolated(x: Tensor, axis: int, count: int) -> Tensor:
+    """Linear interpolation along one axis, as a product with a matrix: torch's own has no repeatable gradient on a GPU."""
+    unit = torch.eye(x.shape[axis], dtype=x.dtype, device=x.device)
+    weights = functional.interpolate(unit[None], size=count, mode="linear", align_corners=False)[0]
+    return torch.tensordot(x, weights, dims=([axis], [0])).movedim(-1, axis)
+
+
 class Attention(nn.Module):  # type: ignore[misc]
     """Self-attention over all tokens.
 
@@ -151,9 +158,11 @@ class VitEncoder(Encoder):
         if self.config.position == "sincos":
             angle = angles(grid, self.config.width // 6, device)
             return torch.cat([angle.sin(), angle.cos()], dim=1).T.reshape(1, -1, *grid)
-        if tuple(grid) == self.config.position_grid:
-            return self.position
-        return functional.interpolate(self.position, size=tuple(grid), mode="trilinear", align_corners=False)
+        position = self.position
+        for axis, count in enumerate(grid, start=2):
+            if count != position.shape[axis]:
+                position = interpolated(position, axis, count)
+        return position
 
     def _rotations(self, grid: Sequence[int], device: torch.device) -> Tensor | None:
         """Angles of the rotary embedding, ``[T, D / 2]``; registers are not turned."""

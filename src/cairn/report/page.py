@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cairn.config.evaluate import ReportJob
+from cairn.config.runs import Run
 from cairn.io.atomic import write_bytes, write_text
 from cairn.report import cost, words
 from cairn.report.curves import learning_curves
@@ -98,9 +99,15 @@ def _run(sources: Sources, row: Record) -> dict[str, str]:
         "objective": (run.objective or (run.weights and "foreign weights") if run else "") or "–",
         "network": (run.network if run else "") or "–",
         "pretrain_data": (run.pretrain_data if run else "") or "–",
-        "train_on": {"finetune": "few-shot set", "indomain": "in-domain set"}[run.train_on] if run else "–",
+        "train_on": _trained_on(run) if run else "–",
         "seeds": " or ".join(map(str, seeds)) or "–",
     }  # fmt: skip
+
+
+def _trained_on(run: Run) -> str:
+    """Labelled data, and how much of the encoder they change where that is not all of it."""
+    data = {"finetune": "few-shot set", "indomain": "in-domain set"}[run.train_on]
+    return data + {"frozen": ", encoder frozen", "lora": ", low-rank changes"}.get(run.finetune_mode or "", "")
 
 
 def _spacing(job: ReportJob) -> str:

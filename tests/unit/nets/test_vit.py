@@ -57,6 +57,8 @@ def test_learned_positions_are_interpolated_and_exact_on_their_own_grid():
     assert encoder._places((2, 2, 2), CPU) is encoder.position
     with torch.no_grad():
         encoder.position[:] = encoder.position.mean(dim=2, keepdim=True)
+    expected = torch.nn.functional.interpolate(encoder.position, size=(5, 3, 2), mode="trilinear")
+    torch.testing.assert_close(encoder._places((5, 3, 2), CPU), expected)
     longer = encoder._places((5, 2, 2), CPU)
     torch.testing.assert_close(longer[:, :, 3], encoder.position[:, :, 0])
 

@@ -52,7 +52,7 @@ def test_modes_change_what_they_say_and_predict_alike(tmp_path, made):
     assert frozen < lora < full == found["full"][0]["parameters"] == found["lora"][0]["parameters"]
 
 
-def test_adapters_go_on_from_a_state(tmp_path, made):
+def test_adapters_go_on_from_a_state(tmp_path, made, capsys):
     def run(name, *steps):
         (tmp_path / name).mkdir()
         for count in steps:
@@ -60,4 +60,7 @@ def test_adapters_go_on_from_a_state(tmp_path, made):
             run_finetune(tmp_path / name, made, job)
         return sha256(tmp_path / name / "model.safetensors")
 
-    assert run("at once", 10) == run("in two parts", 5, 10)
+    at_once = run("at once", 10)
+    assert "goes on after step" not in capsys.readouterr().err
+    assert run("in two parts", 5, 10) == at_once
+    assert "goes on after step" in capsys.readouterr().err
