@@ -62,7 +62,7 @@ rule preprocess:
 rule pretrain:
     """Every encoder."""
     input:
-        outputs("pretrain_encoder"),
+        outputs("pretrain_encoder", "import_weights"),
     localrule: True
 
 

@@ -7,7 +7,7 @@ why:   every number of the leaderboard is computed here, with its interval; no r
 
 CASES = f"{R}/evaluate/{{run}}/{{task}}/cases.tsv"
 SCORES = f"{R}/evaluate/{{run}}/{{task}}/scores.parquet"
-LEARNING = ("cohort_shard", "labels", "preprocess_shard", "pretrain_encoder", "finetune_model")
+LEARNING = ("cohort_shard", "labels", "preprocess_shard", "pretrain_encoder", "import_weights", "finetune_model")
 TRAINING_SETS = [dataset for dataset, roles in PLAN.roles.items() if set(roles) - {"test"}]
 RUN_TASKS = [{"run": run, "task": task} for run in PLAN.runs for task in PLAN.tasks]
 

@@ -1,8 +1,9 @@
-"""Pretrain: one self-supervised encoder per run and seed.
+"""Pretrain: one self-supervised encoder per run and seed; or, on the open track, one imported from foreign weights.
 
-needs: preprocessed shards of the run's pretraining data set, no label
+needs: preprocessed shards of the run's pretraining data set, no label; or a file of weights
 makes: pretrain/{run}/seed-{seed}/ (weights, card, history); training state in .state/, outside every output
-why:   interrupted, the job goes on from its last state and ends with the same weights
+why:   interrupted, the job goes on from its last state and ends with the same weights; whatever an encoder comes from,
+       what follows is the same
 """
 
 ENCODER = f"{R}/pretrain/{{run}}/seed-{{seed}}/encoder.safetensors"
@@ -42,3 +43,34 @@ rule pretrain_encoder:
         "python workflow/scripts/pretrain_encoder.py --config {params.config:q} --shards {input.shards:q}"
         " --state {params.state} --weights {output.weights} --card {output.card} --history {output.history}"
         " --threads {threads} > {log} 2>&1"
+
+
+rule import_weights:
+    """Import one encoder from foreign weights; whatever is not accounted for stops it."""
+    input:
+        foreign=lambda w: PLAN.foreign(w.run, "weights"),
+        mapping=lambda w: PLAN.foreign(w.run, "mapping"),
+    output:
+        weights=ENCODER,
+        card=f"{R}/pretrain/{{run}}/seed-{{seed}}/run.json",
+    log:
+        f"{R}/logs/import_weights/{{run}}-{{seed}}.log",
+    benchmark:
+        f"{R}/benchmarks/import_weights/{{run}}-{{seed}}.jsonl"
+    wildcard_constraints:
+        run=one_of(PLAN.imported_runs),
+    conda:
+        "../envs/cairn.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        config=lambda w: PLAN.import_job(w.run, w.seed),
+        code=code_of("import_weights"),
+        pins=pins_of("import_weights"),
+    message:
+        "import {wildcards.run}, seed {wildcards.seed}"
+    shell:
+        "python workflow/scripts/import_weights.py --config {params.config:q} --foreign {input.foreign:q}"
+        " --mapping {input.mapping:q} --weights {output.weights} --card {output.card} > {log} 2>&1"

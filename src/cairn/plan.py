@@ -26,7 +26,7 @@ from cairn.errors import CairnError
 from cairn.io.atomic import read_json, write_json
 from cairn.io.sharding import shard_name, shard_of
 from cairn.io.stat_cache import StatCache
-from cairn.workflow.checks import check_run, check_splits
+from cairn.workflow.checks import check_foreign, check_run, check_splits
 
 ROLES = ("finetune", "indomain", "test")
 PREPROCESS_PACKAGES = ("deepbet", "nimare")  # weights of the skull-strip network; template head with a mask
@@ -52,6 +52,7 @@ class Plan:
         self.runs: dict[str, Run] = {r.run: r for r in read_runs(table)}
         for run in self.runs.values():
             check_run(self.experiment, run, table)
+            check_foreign(self.experiment, root, run, table)
         for task in self.tasks:
             parse(FinetuneConfig, self._recipe(task), f"tasks.{task}.recipe")
         check_splits(self.experiment, self.roles)
@@ -139,7 +140,7 @@ class Plan:
         """Uses of each data set: ``pretrain``, ``finetune``, ``indomain``, ``test``."""
         found: dict[str, set[str]] = {name: set() for name in self.datasets}
         for run in self.runs.values():
-            if run.method == "pretrained":
+            if run.run in self.pretrained_runs:
                 found[run.pretrain_data].add("pretrain")
         for task in self.tasks.values():
             for role in ROLES:
@@ -192,7 +193,17 @@ class Plan:
     @property
     def pretrained_runs(self) -> list[str]:
         """Runs that pretrain an encoder."""
-        return [n for n, r in self.runs.items() if r.method == "pretrained" and not r.encoder]
+        return [n for n, r in self.runs.items() if r.method == "pretrained" and not r.encoder and not r.weights]
+
+    @property
+    def imported_runs(self) -> list[str]:
+        """Runs that import foreign weights."""
+        return [n for n, r in self.runs.items() if r.weights and not r.encoder]
+
+    def foreign(self, run: str, column: str) -> list[str]:
+        """The file that a run's ``weights`` or ``mapping`` names, if it names one."""
+        name = getattr(self.runs[run], column)
+        return [str(self._place(name))] if name else []
 
     def encoder_run(self, run: str) -> str:
         """The run that makes the encoders which a run starts from; none for scratch and classical runs."""
@@ -236,6 +247,7 @@ class Plan:
             "accept_dataset": [{"dataset": d} for d in self.datasets],
             "qc": [{}],
             "pretrain_encoder": [{"run": r, "seed": str(s)} for r in self.pretrained_runs for s in self.seeds(r)],
+            "import_weights": [{"run": r, "seed": str(s)} for r in self.imported_runs for s in self.seeds(r)],
             "finetune_model": trained,
             "predict_test": trained,
             "evaluate_run": entries,
@@ -310,13 +322,20 @@ class Plan:
             "pretrain": {**e.pretrain.model_dump(mode="json"), "steps": row.steps or e.pretrain.steps},
         })  # fmt: skip
 
+    def import_job(self, run: str, seed: str) -> str:
+        """What importing foreign weights needs; the seed decides what they leave open."""
+        e = self.experiment
+        return _json({"run": run, "seed": _seed(e.seed, seed), "network": e.networks[self.runs[run].network]})
+
     def finetune_job(self, run: str, task: str, seed: str) -> str:
         """What fine-tuning one model needs."""
         recipe, voxels = self._recipe(task), "classical_max_voxels"
         if self.runs[run].method == "classical":
             recipe = {voxels: recipe[voxels]}
         else:
-            del recipe[voxels]
+            recipe["mode"] = self.runs[run].finetune_mode or recipe["mode"]
+            idle = {voxels} if recipe["mode"] == "lora" else {voxels, "lora_rank", "lora_alpha"}
+            recipe = {k: v for k, v in recipe.items() if k not in idle}
         return _json({**self._model_job(run, task, seed), "finetune": recipe})
 
     def predict_job(self, run: str, task: str, seed: str) -> str:
@@ -347,15 +366,17 @@ class Plan:
     def leaderboard_job(self) -> str:
         """What ranking all runs needs."""
         e = self.experiment
+        mode = {"finetune_mode": e.finetune.mode}  # said in either way, the same recipe: such runs are compared
+        runs = [r if r.finetune_mode else r.model_copy(update=mode) for r in self.runs.values()]
         return _json({
-            "experiment": e.name, "seed": e.seed, "runs": list(self.runs.values()),
+            "experiment": e.name, "seed": e.seed, "runs": runs,
             "tasks": {name: self._task(name) for name in self.tasks}, "evaluate": e.evaluate,
         })  # fmt: skip
 
     def findings_job(self) -> str:
         """What testing FOMO25's findings needs."""
         e = self.experiment
-        made = {run: row for run, row in self.runs.items() if row.method == "pretrained"}
+        made = {run: row for run, row in self.runs.items() if row.method == "pretrained" and not row.weights}
         views = {run: (row.steps or e.pretrain.steps) * e.pretrain.batch_size for run, row in made.items()}
         return _json({
             **json.loads(self.leaderboard_job()), "samples": views,

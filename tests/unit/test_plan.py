@@ -98,6 +98,47 @@ def test_an_edit_moves_the_jobs_that_use_it(edit, moved):
     assert {name for name in before if before[name] != after[name]} == moved
 
 
+def runs_table(tmp_path, *rows):
+    header = "run\tlabel\tmethod\tobjective\tnetwork\tpretrain_data\ttrack\tweights\tfinetune_mode"
+    (tmp_path / "runs.tsv").write_text("\n".join([header, *("\t".join(row) for row in rows)]) + "\n")
+    return str(tmp_path / "runs.tsv")
+
+
+MAE = ("mae", "M", "pretrained", "mae", "tiny", "pretrain", "method", "n/a")
+
+
+def test_a_run_chooses_how_its_encoder_is_fine_tuned(tmp_path):
+    rows = [(*MAE, "n/a"), ("frozen", *MAE[1:], "frozen"), ("lora", *MAE[1:], "lora")]
+    config = changed("runs", runs_table(tmp_path, *rows))
+
+    def recipes(config):
+        plan = Plan(config, ROOT)
+        return {run: json.loads(plan.finetune_job(run, "age", "0"))["finetune"] for run in plan.runs}
+
+    found = recipes(config)
+    assert {run: recipe["mode"] for run, recipe in found.items()} == {"mae": "full", "frozen": "frozen", "lora": "lora"}
+    assert {run for run, recipe in found.items() if "lora_rank" in recipe} == {"lora"}
+    config["finetune"]["mode"] = "frozen"
+    moved = recipes(config)
+    assert {run for run in found if found[run] != moved[run]} == {"mae"}
+    board = json.loads(Plan(config, ROOT).leaderboard_job())["runs"]
+    assert [r["finetune_mode"] for r in board] == ["frozen", "frozen", "lora"]
+
+
+def test_imported_runs_have_a_job_of_their_own(tmp_path):
+    (tmp_path / "w.safetensors").touch()
+    theirs = ("theirs", "T", "pretrained", "n/a", "tiny", "n/a", "open", str(tmp_path / "w.safetensors"), "n/a")
+    plan = Plan(changed("runs", runs_table(tmp_path, (*MAE, "n/a"), theirs)), ROOT)
+    jobs = plan.jobs()
+    assert [j["run"] for j in jobs["pretrain_encoder"]] == ["mae"]
+    assert [j["run"] for j in jobs["import_weights"]] == ["theirs"]
+    assert {j["run"] for j in jobs["finetune_model"]} == {"mae", "theirs"}
+    assert plan.foreign("theirs", "weights") == [str(tmp_path / "w.safetensors")]
+    assert plan.foreign("theirs", "mapping") == []
+    assert json.loads(plan.import_job("theirs", "0"))["network"]["kind"] == "residual"
+    assert json.loads(plan.finetune_job("theirs", "age", "0"))["method"] == "pretrained"
+
+
 def test_seeds_differ_between_repetitions_and_experiments():
     one, two = Plan(CI, ROOT), Plan(changed("seed", 8), ROOT)
     seeds = {json.loads(p.pretrain_job("mae", s))["seed"] for p in (one, two) for s in ("0", "1")}

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from cairn.config.base import Section, parse
+from cairn.config.modes import FinetuneMode
 from cairn.errors import CairnError
 from cairn.io.tables import MISSING, read_table
 
@@ -24,15 +25,20 @@ class Run(Section):
     """``pretrained``: self-supervised encoder, then fine-tuned. ``scratch``: the same net and recipe, random
     start. ``classical``: scikit-learn on volumes and intensities."""
     objective: str = ""
-    """Name of a section of ``objectives``; for pretrained runs."""
+    """Name of a section of ``objectives``; for pretrained runs without ``weights``."""
     network: str = ""
     """Name of a section of ``networks``; for all but classical runs."""
     pretrain_data: str = ""
-    """Data set of the pretraining; for pretrained runs."""
+    """Data set of the pretraining; for pretrained runs without ``weights``."""
     data_fraction: float = Field(default=1.0, gt=0, le=1)
     """Share of the pretraining subjects that is used; a smaller share is part of a larger one."""
     steps: int | None = Field(default=None, ge=1)
     """Updates of the pretraining; default: ``pretrain.steps``."""
+    weights: str = ""
+    """Foreign weights to import instead of pretraining: a safetensors file, absolute or relative to the repository. On
+    a track that takes them."""
+    mapping: str = ""
+    """How their names become ours: a YAML file (`cairn.config.foreign`); default: the names are the same."""
     encoder: str = ""
     """Another pretrained run whose encoders this run starts from, instead of making its own: what the columns above
     say of that run holds for this one too."""
@@ -41,6 +47,8 @@ class Run(Section):
     train_on: Literal["finetune", "indomain"] = "finetune"
     """Which labelled data set of each task trains the run: the few-shot set of the fine-tuning site, or the set from
     the sites of the test."""
+    finetune_mode: FinetuneMode | None = None
+    """How the encoder is fine-tuned; default: as the recipe says (``finetune.mode``, ``full`` unless set)."""
     ranked: bool = True
     """False: shown on the leaderboard, but takes no place (as FOMO25's baselines)."""
     track: str = "method"
@@ -67,7 +75,7 @@ def read_runs(path: Path) -> tuple[Run, ...]:
     return tuple(_with_encoder(run, runs, path) for run in runs)
 
 
-PRETRAINING = ("objective", "network", "pretrain_data", "data_fraction", "steps")
+PRETRAINING = ("objective", "network", "pretrain_data", "data_fraction", "steps", "weights", "mapping")
 """What a run that starts from another's encoders takes over from it."""
 
 

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from cairn.config.augment import IntensityConfig, SpatialConfig
 from cairn.config.base import Section
+from cairn.config.modes import FinetuneMode
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -63,6 +64,14 @@ class PretrainConfig(OptimConfig):
 class FinetuneConfig(OptimConfig):
     """One recipe for every encoder; a task may override single values. The model is that of the best validation."""
 
+    mode: FinetuneMode = "full"
+    """``full``: all weights learn. ``frozen``: the encoder stays as it is, fusion and head or decoder learn. ``lora``:
+    these, and low-rank changes of the encoder's linear layers and convolutions (Hu et al. 2021). A run may choose its
+    own: column ``finetune_mode``."""
+    lora_rank: int = Field(default=8, ge=1)
+    """Rank of these changes."""
+    lora_alpha: float = Field(default=16.0, gt=0)
+    """Their strength: they are scaled by alpha / rank."""
     steps: int = Field(default=50, ge=1)
     """Updates of the weights."""
     batch_size: int = Field(default=2, ge=1)

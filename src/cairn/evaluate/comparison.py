@@ -77,7 +77,7 @@ def pretraining_effect(rows: Sequence[Row], runs: Sequence[Run], boards: Sequenc
     pairs = {
         (p.run, s.run)
         for p in runs if p.method == "pretrained"
-        for s in runs if s.method == "scratch" and (s.network, s.train_on) == (p.network, p.train_on)
+        for s in runs if s.method == "scratch" and recipe_of(s) == recipe_of(p)
     }  # fmt: skip
     seeds = {(b.task.name, run): len(cases.seeds) for b in boards for run, cases in b.cases.items()}
     found = [r | {"p_holm": None} for r in rows if (r["a"], r["b"]) in pairs]
@@ -86,6 +86,11 @@ def pretraining_effect(rows: Sequence[Row], runs: Sequence[Run], boards: Sequenc
     place = {(b.task.name, m.name): (i, j) for i, b in enumerate(boards) for j, m in enumerate(b.metrics)}
     found.sort(key=lambda r: (order[r["a"]], order[r["b"]], place[r["task"], r["metric"]]))
     return [r | {"verdict": _verdict(r, seeds, config)} for r in _corrected(found)]
+
+
+def recipe_of(run: Run) -> tuple[object, ...]:
+    """What two runs must share to differ in their start alone."""
+    return run.network, run.train_on, run.finetune_mode
 
 
 def _reversed(row: Row) -> Row:

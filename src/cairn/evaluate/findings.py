@@ -6,6 +6,7 @@ duration matter? All from the scores of the test cases, with paired resamples; w
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy.typing as npt
 from cairn.config.findings import FindingsJob
 from cairn.config.runs import Run
 from cairn.evaluate.board import TaskBoard, read_board
-from cairn.evaluate.comparison import CLAIM_SEEDS
+from cairn.evaluate.comparison import CLAIM_SEEDS, recipe_of
 from cairn.evaluate.leaderboard import stable
 from cairn.evaluate.ranking import task_ranks
 from cairn.evaluate.resampling import interval
@@ -45,10 +46,11 @@ def write_findings(job: FindingsJob, cases: Sequence[Path], scores: Sequence[Pat
     Raises:
         CairnError: see `cairn.evaluate.board.read_board`.
     """
-    from cairn.nets.size import encoder_parameters
+    from cairn.nets.registry import build_encoder
+    from cairn.nets.size import count
 
     boards = read_board(job, cases, scores)
-    sizes = {run: encoder_parameters(network) for run, network in job.networks.items()}
+    sizes = {run: count(partial(build_encoder, network)) for run, network in job.networks.items()}
     found = stable({
         "experiment": job.experiment, "confidence": job.evaluate.confidence,
         "tasks": [
@@ -82,7 +84,7 @@ def twin_of(run: Run, runs: Sequence[Run]) -> str:
     """The run that differs from a pretrained one in its random start alone; empty where there is none."""
     if run.method != "pretrained":
         return ""
-    same = [r.run for r in runs if r.method == "scratch" and (r.network, r.train_on) == (run.network, run.train_on)]
+    same = [r.run for r in runs if r.method == "scratch" and recipe_of(r) == recipe_of(run)]
     return same[0] if same else ""
 
 
@@ -110,8 +112,9 @@ def _verdict(low: float | None, high: float | None, seeds: int) -> str:
 
 
 def compared(job: FindingsJob) -> list[str]:
-    """Pretrained runs that differ in how they were pretrained: fine-tuned on the shifted set."""
-    return [r.run for r in job.runs if r.run in job.families and r.train_on == "finetune"]
+    """Pretrained runs that differ in how they were pretrained: fully fine-tuned, on the shifted set."""
+    full = (None, "full")
+    return [r.run for r in job.runs if r.run in job.families and r.train_on == "finetune" and r.finetune_mode in full]
 
 
 def families(job: FindingsJob, boards: Sequence[TaskBoard]) -> Row:

@@ -27,6 +27,13 @@ def convolution(channels_in: int, channels_out: int, stride: int = 1, kernel: in
     )  # fmt: skip
 
 
+def normalisation(channels: int) -> Any:
+    """MONAI's instance norm and leaky ReLU, without a convolution."""
+    from monai.networks.blocks.acti_norm import ADN
+
+    return ADN(ordering="NA", in_channels=channels, norm=NORM, norm_dim=3, act=("leakyrelu", {"negative_slope": SLOPE}))
+
+
 def upsampling(channels_in: int, channels_out: int, stride: int = 2) -> nn.Module:
     """Transposed convolution whose kernel is its stride: no overlap, no checkerboard."""
     return nn.ConvTranspose3d(channels_in, channels_out, kernel_size=stride, stride=stride)

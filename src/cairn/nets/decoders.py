@@ -7,7 +7,9 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from cairn.config.networks import NetworkConfig
-from cairn.nets.blocks import convolution, upsampling
+from cairn.nets.blocks import convolution, normalisation, upsampling
+
+WIDEST_STEP = 4  # of the last upsampling: one linear map to more voxels at once leaves seams
 
 
 class LightDecoder(nn.Module):  # type: ignore[misc]
@@ -20,15 +22,15 @@ class LightDecoder(nn.Module):  # type: ignore[misc]
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.stages = nn.ModuleList()
-        for deep, fine in pairwise(reversed(config.channels)):
-            self.stages.append(nn.Sequential(upsampling(deep, fine), convolution(fine, fine)))
-        self.head = upsampling(config.channels[0], 1, config.stem_stride)
+        for deep, fine, step in _steps(config):
+            self.stages.append(nn.Sequential(upsampling(deep, fine, step), convolution(fine, fine)))
+        self.finer, self.head = _to_voxels(config)
 
     def forward(self, x_NCXYZ: Tensor) -> Tensor:
         """Image ``[N, 1, X, Y, Z]`` at the input's resolution."""
         for stage in self.stages:
             x_NCXYZ = stage(x_NCXYZ)
-        return self.head(x_NCXYZ)
+        return self.head(self.finer(x_NCXYZ))
 
 
 class SkipDecoder(nn.Module):  # type: ignore[misc]
@@ -43,14 +45,31 @@ class SkipDecoder(nn.Module):  # type: ignore[misc]
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.ups, self.convolutions = nn.ModuleList(), nn.ModuleList()
-        for deep, fine in pairwise(reversed(config.channels)):
-            self.ups.append(upsampling(deep, fine))
+        for deep, fine, step in _steps(config):
+            self.ups.append(upsampling(deep, fine, step))
             self.convolutions.append(convolution(fine, fine))
-        self.head = upsampling(config.channels[0], 1, config.stem_stride)
+        self.finer, self.head = _to_voxels(config)
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """Logits ``[B, 1, X, Y, Z]`` from the features of all stages, finest first."""
         x = features[-1]
         for up, convolve, skip in zip(self.ups, self.convolutions, reversed(features[:-1]), strict=True):
             x = convolve(up(x) + skip)
-        return self.head(x)
+        return self.head(self.finer(x))
+
+
+def _steps(config: NetworkConfig) -> list[tuple[int, int, int]]:
+    """Channels before and after, and upsampling, of every step from the deepest stage to the finest."""
+    channels, strides = pairwise(reversed(config.channels)), pairwise(reversed(config.strides))
+    return [(deep, fine, coarse // dense) for (deep, fine), (coarse, dense) in zip(channels, strides, strict=True)]
+
+
+def _to_voxels(config: NetworkConfig) -> tuple[nn.Sequential, nn.Module]:
+    """From the finest stage to one number a voxel: steps of 2 where it is far (a ViT's patches of 8), and the last."""
+    finer, channels, stride = nn.Sequential(), config.channels[0], config.strides[0]
+    far = stride > WIDEST_STEP
+    while far and stride > 2:
+        fewer = max(1, channels // 2)
+        finer.append(nn.Sequential(upsampling(channels, fewer), normalisation(fewer)))
+        channels, stride = fewer, stride // 2
+    return finer, upsampling(channels, 1, stride)

@@ -1,27 +1,60 @@
-"""The encoder: one input channel, shared by all sequences; what pretraining makes and fine-tuning starts from."""
+"""What every encoder is, and the residual one: what pretraining makes and fine-tuning starts from."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
-from cairn.config.networks import NetworkConfig
+from cairn.config.networks import NetworkConfig, ResidualConfig
+from cairn.errors import CairnError
 from cairn.nets.blocks import convolution, residual
 
 
 class Encoder(nn.Module):  # type: ignore[misc]
+    """Base of every encoder: one input channel, shared by all sequences; `registry.build_encoder` makes them.
+
+    Args:
+        config: the network's section; ``channels``, ``strides`` and ``stride`` say what comes out.
+    """
+
+    config: NetworkConfig
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    def forward(self, x_N1XYZ: Tensor) -> list[Tensor]:
+        """Features of every stage, finest first: ``[N, C, X / s, Y / s, Z / s]``.
+
+        Raises:
+            CairnError: when an axis does not divide by the deepest stride.
+        """
+        if any(n % self.config.stride for n in x_N1XYZ.shape[2:]):
+            size = tuple(x_N1XYZ.shape[2:])
+            reason = f"network {self.config.kind}: volume {size} does not divide by its stride, {self.config.stride}."
+            raise CairnError(reason, f"Take multiples of {self.config.stride}.", code="shape")
+        return self.features(x_N1XYZ)
+
+    @abstractmethod
+    def features(self, x_N1XYZ: Tensor) -> list[Tensor]:
+        """`forward` for a volume that divides."""
+
+
+class ResidualEncoder(Encoder):
     """U-Net encoder (strided stem, then residual stages, instance norm).
 
     Args:
         config: channels, blocks, stride of the stem.
     """
 
-    def __init__(self, config: NetworkConfig) -> None:
-        super().__init__()
-        self.config = config
+    config: ResidualConfig
+
+    def __init__(self, config: ResidualConfig) -> None:
+        super().__init__(config)
         kernel = 3 if config.stem_stride < 3 else config.stem_stride + 1
         self.stem = convolution(1, config.channels[0], stride=config.stem_stride, kernel=kernel)
         self.stages = nn.ModuleList()
@@ -33,16 +66,18 @@ class Encoder(nn.Module):  # type: ignore[misc]
                 channels_in = channels
             self.stages.append(stage)
 
-    def forward(self, x_N1XYZ: Tensor) -> list[Tensor]:
-        """Features of every stage, finest first: ``[N, C, X / s, Y / s, Z / s]``. Axes must divide by `stride`."""
-        if any(n % self.config.stride for n in x_N1XYZ.shape[2:]):
-            raise ValueError(f"volume {tuple(x_N1XYZ.shape[2:])} does not divide by the stride {self.config.stride}")
-        x = self.stem(x_N1XYZ)
-        features = []
-        for stage in self.stages:
-            x = stage(x)
-            features.append(x)
-        return features
+    def features(self, x_N1XYZ: Tensor) -> list[Tensor]:
+        """Of every stage."""
+        return in_turn(self.stages, self.stem(x_N1XYZ))
+
+
+def in_turn(stages: nn.ModuleList, x_NCXYZ: Tensor) -> list[Tensor]:
+    """What each stage makes of the one before."""
+    features = []
+    for stage in stages:
+        x_NCXYZ = stage(x_NCXYZ)
+        features.append(x_NCXYZ)
+    return features
 
 
 @contextmanager

@@ -8,10 +8,11 @@ from torch import Tensor, nn
 from cairn.config.networks import NetworkConfig
 from cairn.nets.blocks import pooled
 from cairn.nets.decoders import SkipDecoder
-from cairn.nets.encoder import Encoder, seeded
+from cairn.nets.encoder import seeded
 from cairn.nets.fusion import Fusion
+from cairn.nets.registry import build_encoder
 
-POOLED_STAGES = 2  # the two deepest: a small lesion is lost in the deepest alone
+POOLED_STAGES = 2  # the two deepest, where there are two: a small lesion is lost in the deepest alone
 
 
 class TaskModel(nn.Module):  # type: ignore[misc]
@@ -24,8 +25,8 @@ class TaskModel(nn.Module):  # type: ignore[misc]
 
     def __init__(self, config: NetworkConfig, dense: bool) -> None:
         super().__init__()
-        self.dense = dense
-        self.encoder = Encoder(config)
+        self.dense, self.frozen = dense, False
+        self.encoder = build_encoder(config)
         used = config.channels if dense else config.channels[-POOLED_STAGES:]
         self.fusions = nn.ModuleList(Fusion(channels) for channels in used)
         self.head = SkipDecoder(config) if dense else nn.Linear(2 * sum(used), 1)
@@ -42,6 +43,18 @@ class TaskModel(nn.Module):  # type: ignore[misc]
         if self.dense:
             return self.head(fused)[:, 0].float()
         return self.head(torch.cat([pooled(f) for f in fused], dim=1))[:, 0].float()
+
+    def freeze_encoder(self) -> None:
+        """From now on the encoder stays as it is: without gradient, and in evaluation mode whatever the rest is in."""
+        self.encoder.requires_grad_(False)
+        self.frozen = True
+
+    def train(self, mode: bool = True) -> TaskModel:
+        """Training or evaluation mode."""
+        super().train(mode)
+        if self.frozen:
+            self.encoder.eval()
+        return self
 
     def set_prior(self, logit: float) -> None:
         """Let the untrained head answer ``logit``: a rare class need not be learned from one half downwards."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cairn.config.networks import NetworkConfig
+from cairn.config.networks import parse_network
 from cairn.config.tasks import TaskSpec
 from cairn.nets.models import build_model
 from cairn.nets.weights import load_weights
@@ -29,7 +29,7 @@ def deep_predictor(
     """
     where = set_up(device, threads)
     task = build_task(TaskSpec(**meta["task"]), meta["facts"])
-    network = build_model(NetworkConfig(**meta["network"]), task.dense, seed=0)
+    network = build_model(parse_network(meta["network"], str(model)), task.dense, seed=0)
     report = load_weights(model, network, "model")
     patch = tuple(meta["patch"]) if meta["patch"] else None
     predictor = Predictor(network.to(where), tuple(meta["box"]), patch, where)

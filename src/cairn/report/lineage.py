@@ -26,6 +26,7 @@ STAGES = {
     "predict_test": ("Predict", "predicted the test scans; saw no label"),
     "finetune_model": ("Fine-tune", "trained on the labelled training set"),
     "pretrain_encoder": ("Pretrain", "trained the encoder without labels"),
+    "import_weights": ("Import", "made the encoder of foreign weights"),
     "preprocess_shard": ("Preprocess", "registered, stripped and normalised the scans"),
     "accept_dataset": ("Accept", "counted the unusable scans"),
     "labels": ("Labels", "gathered the labels"),

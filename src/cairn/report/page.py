@@ -18,6 +18,8 @@ from cairn.report.slices import slices
 from cairn.report.sources import Sources, read_sources
 
 Record = Mapping[str, Any]
+MODES = {"": "", "full": "", "frozen": "; encoder frozen", "lora": "; low-rank changes of the encoder"}
+"""How much of the encoder the labels change, where that is not all of it."""
 
 
 def write_report(
@@ -96,9 +98,10 @@ def _run(sources: Sources, row: Record) -> dict[str, str]:
     seeds = sorted({len(c.seeds) for (name, _), c in sources.cases.items() if name == row["run"]})
     return {
         "label": row["label"], "run": row["run"], "method": row["method"],
-        "objective": (run.objective if run else "") or "–", "network": (run.network if run else "") or "–",
+        "objective": (run.objective or (run.weights and "foreign weights") if run else "") or "–",
+        "network": (run.network if run else "") or "–",
         "pretrained_on": ", ".join([*origin.get("pretrained_on", ()), *origin.get("foreign_weights", ())]) or "–",
-        "finetuned_on": ", ".join(origin.get("finetuned_on", ())) or "–",
+        "finetuned_on": ", ".join(origin.get("finetuned_on", ())) + (MODES[run.finetune_mode or ""] if run else ""),
         "seeds": " or ".join(map(str, seeds)) or "–",
     }  # fmt: skip
 

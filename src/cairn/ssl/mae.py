@@ -16,7 +16,7 @@ from cairn.config.objectives import MaeConfig
 from cairn.io.sessions import Session
 from cairn.nets.blocks import pooled
 from cairn.nets.decoders import LightDecoder
-from cairn.nets.encoder import Encoder
+from cairn.nets.registry import build_encoder
 from cairn.ssl.augment import intensity, spatial
 from cairn.ssl.objective import Objective, Views
 
@@ -36,7 +36,7 @@ class MaskedAutoencoder(Objective):
         super().__init__()
         config.check(network)
         self.config = config
-        self.encoder = Encoder(network)
+        self.encoder = build_encoder(network)
         self.decoder = LightDecoder(network)
 
     def views(self, session: Session, draw: np.random.Generator) -> Views:

@@ -13,6 +13,7 @@ from cairn.config.networks import NetworkConfig
 from cairn.errors import CairnError
 from cairn.io.atomic import remove_left_overs, sha256, write_text
 from cairn.io.sessions import open_sessions
+from cairn.nets.adapt import adapt, merged, trained
 from cairn.nets.blocks import parameters
 from cairn.nets.meta import read_meta
 from cairn.nets.models import build_model
@@ -138,6 +139,8 @@ def finetune(
     labelled = labelled_cases(job.task, open_sessions(shards), labels)
     problem = FinetuneProblem(job, labelled)
     loaded = start_weights(job, weights, problem)
+    adapt(problem.module, job.finetune, derived_seed(job.seed, "adapters"))
+    learning = {"mode": job.finetune.mode, "trained_parameters": trained(problem.module)}
     compile_encoder(problem.module, device, job.finetune.compile)
     plain = job.model_dump(mode="json", exclude={"run": True, "finetune": {"steps", "state_every"}})
     data = sorted(sha256(p) for p in [*shards, labels, *weights])
@@ -146,13 +149,13 @@ def finetune(
     with open_states(state, key) as states:
         result = Loop(problem, job.finetune, states, device).run()
         remove_left_overs(model.parent)
-        save_weights(model, result.tensors, model_meta(job, problem, result))
+        save_weights(model, merged(problem.module, result.tensors), model_meta(job, problem, result))
         write_text(history, lines(result.records))
     return {
         "best": result.best, "weights": loaded, "model_sha256": sha256(model),
         "subjects": {"train": _subjects(problem, problem.train), "val": _subjects(problem, problem.val)},
         "skipped": labelled.skipped, "task": problem.task.facts, "parameters": parameters(problem.module),
-        "samples_per_s": round(result.samples_per_s, 2), **describe(device, job.finetune.deterministic),
+        **learning, "samples_per_s": round(result.samples_per_s, 2), **describe(device, job.finetune.deterministic),
     }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cairn.config.experiment import ExperimentConfig
+from cairn.config.foreign import read_mapping
 from cairn.config.runs import Run
 from cairn.errors import CairnError
 
@@ -17,7 +18,7 @@ def check_run(experiment: ExperimentConfig, run: Run, table: Path) -> None:
         CairnError: naming the runs table, the run, and what is known or what to change.
     """
     wanted: dict[str, Mapping[str, object]] = {"network": experiment.networks} if run.method != "classical" else {}
-    if run.method == "pretrained":
+    if run.method == "pretrained" and not run.weights:
         wanted |= {"objective": experiment.objectives, "pretrain_data": experiment.datasets}
     for column, known in wanted.items():
         if getattr(run, column) not in known:
@@ -29,11 +30,14 @@ def check_run(experiment: ExperimentConfig, run: Run, table: Path) -> None:
         reason = f"{table}: run '{run.run}': no track '{run.track}' in the configuration."
         raise CairnError(reason, f"Known: {', '.join(sorted(experiment.tracks))}.", "runs")
     allowed = experiment.tracks[run.track].pretrain_data
-    if run.method == "pretrained" and allowed and run.pretrain_data not in allowed:
+    if run.method == "pretrained" and not run.weights and allowed and run.pretrain_data not in allowed:
         reason = f"{table}: run '{run.run}': track '{run.track}' allows pretraining on {', '.join(allowed)} alone."
         raise CairnError(reason, "Change its track or its data.", "track")
-    if run.method == "pretrained":
+    if run.method == "pretrained" and not run.weights:
         _check_objective(experiment, run, table)
+    if run.method == "classical" and run.finetune_mode:
+        reason = f"{table}: run '{run.run}': a classical run has no encoder, so no finetune_mode."
+        raise CairnError(reason, "Write n/a.", "runs")
     for name, task in experiment.tasks.items():
         if task.enabled and not getattr(task, run.train_on):
             raise CairnError(
@@ -48,6 +52,35 @@ def _check_objective(experiment: ExperimentConfig, run: Run, table: Path) -> Non
         experiment.objectives[run.objective].check(experiment.networks[run.network])
     except CairnError as error:
         raise CairnError(f"{table}: run '{run.run}': {error.reason}", error.remedy, "runs") from None
+
+
+def check_foreign(experiment: ExperimentConfig, root: Path, run: Run, table: Path) -> None:
+    """Foreign weights: on a track that takes them, instead of a pretraining, and their files are there and readable.
+
+    Raises:
+        CairnError: naming the runs table and the run.
+    """
+    if not run.weights and not run.mapping:
+        return
+    wrong: tuple[str, str] | None = None
+    if not run.weights:
+        wrong = "'mapping' without 'weights'.", "Name the weights that it maps, or write n/a."
+    elif run.method != "pretrained":
+        wrong = f"foreign weights with method '{run.method}'.", "Set method to 'pretrained'."
+    elif not experiment.tracks[run.track].foreign_weights:
+        takers = ", ".join(name for name, track in experiment.tracks.items() if track.foreign_weights)
+        wrong = (
+            f"foreign weights on track '{run.track}', where pretraining sees the given data alone.",
+            f"Set track to one that takes them ({takers or 'none here'}), or pretrain an encoder.",
+        )
+    elif run.objective or run.pretrain_data:
+        wrong = "foreign weights and an objective or pretrain_data.", "An encoder is imported or pretrained: keep one."
+    elif not (root / run.weights).is_file():
+        wrong = f"weights {root / run.weights}: no such file.", "Put it there, or mend the path."
+    if wrong:
+        raise CairnError(f"{table}: run '{run.run}': {wrong[0]}", wrong[1], "runs")
+    if run.mapping:
+        read_mapping(root / run.mapping)
 
 
 def check_splits(experiment: ExperimentConfig, roles: Mapping[str, Sequence[str]]) -> None:

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from cairn.config.networks import NetworkConfig
+from cairn.config.networks import ResidualConfig
 from cairn.nets.fusion import VOCABULARY, sequence_id
 from cairn.nets.models import build_model
 
-TINY = NetworkConfig(channels=(4, 6, 8), blocks=(0, 1, 1))
+TINY = ResidualConfig(channels=(4, 6, 8), blocks=(0, 1, 1))
 BOX = (16, 8, 16)
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from made import make_set
 
-from cairn.config.networks import NetworkConfig
+from cairn.config.networks import ResidualConfig
 from cairn.config.objectives import MaeConfig
 from cairn.errors import CairnError
 from cairn.io.sessions import open_sessions
@@ -13,7 +13,7 @@ from cairn.ssl.draws import generator
 from cairn.ssl.mae import random_mask, random_origin
 from cairn.ssl.registry import build_objective
 
-NETWORK = NetworkConfig(channels=(4, 6, 8), blocks=(0, 1, 1))
+NETWORK = ResidualConfig(channels=(4, 6, 8), blocks=(0, 1, 1))
 CONFIG = MaeConfig(patch_voxels=(16, 16, 16))
 
 

@@ -1,0 +1,15 @@
+"""Import one encoder from foreign weights."""
+
+import json
+from pathlib import Path
+
+from cairn.nets.foreign import import_weights
+from cairn.provenance import Job, script
+
+
+def main(job: Job, config: dict, foreign: Path, mapping: list[Path], weights: Path, card: Path):
+    facts = import_weights(config, foreign, mapping, weights)
+    job.card(card, [foreign, *mapping], [weights], **facts)
+
+
+script(__doc__, main, config=json.loads, foreign=Path, mapping=[Path], weights=Path, card=Path)
