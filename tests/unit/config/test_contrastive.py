@@ -50,8 +50,7 @@ def test_a_grid_of_one_base_crop_is_refused():
     ("data", "message"),
     [({"kind": "mocco"}, "'moco'"), ({"patch_voxels": [16, 16, 16]}, "kind"),
      ({"kind": "moco", "momentum": 0.9, "momentum_end": 0.8}, "below momentum"),
-     ({"kind": "simclr", "temperatur": 1}, r"unknown key 'objective.simclr.temperatur' \(did you mean 'temperature'"),
-     ({"kind": "mae", "temperature": 1}, "known keys|did you mean '(?!temperature')"),
+     ({"kind": "simclr", "temperatur": 1}, r"unknown key 'objective.*temperatur' \(did you mean 'temperature'"),
      ({"kind": "vicreg", "expander": []}, "expander")],
 )  # fmt: skip
 def test_mistakes_are_told(data, message):
