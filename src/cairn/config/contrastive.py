@@ -41,7 +41,11 @@ class SimclrConfig(PairConfig):
 
 
 class MocoConfig(PairConfig):
-    """MoCo (He et al. 2020) across sequences: of all keys in the queue, find the same place in another sequence."""
+    """MoCo (He et al. 2020) across sequences: of all keys in the queue, find the same place in another sequence.
+
+    Wants a small ``pretrain.learning_rate`` (anyBrainer: 1e-4, 10,000 steps of warm-up). At 1e-3 all queries drift
+    together away from the old keys, which lowers the loss and ends in a point; the collapse watch then stops the run.
+    """
 
     kind: Literal["moco"] = "moco"
     """The objective."""
