@@ -59,6 +59,12 @@ class PretrainConfig(OptimConfig):
     """Steps in which the learning rate rises from 0."""
     val_share: float = Field(default=0.1, ge=0, lt=1)
     """Share of the subjects held back; 0: none."""
+    min_feature_std: float = Field(default=0.02, ge=0)
+    """A validation after the warm-up stops the run where the embeddings of different sessions are more alike: the
+    standard deviation of embeddings of length sqrt(D), 1 at best. Untrained nets have 0.15 to 0.25. 0: never."""
+    min_effective_rank: float = Field(default=1.5, ge=0)
+    """The same where they differ along fewer directions (RankMe, centred; 8 sessions or more). A line with a noise of
+    half a percent in 15 other directions has 1.5. 0: never."""
 
 
 class FinetuneConfig(OptimConfig):

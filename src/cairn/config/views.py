@@ -1,6 +1,9 @@
-"""What the sections of all objectives share: a view's size, and whether a network can take it."""
+"""What the sections of all objectives share: a view's size, and whether a network and a batch can take it."""
 
 from __future__ import annotations
+
+from math import prod
+from typing import ClassVar
 
 from cairn.config.base import Section
 from cairn.config.networks import NetworkConfig
@@ -10,10 +13,13 @@ from cairn.errors import CairnError
 class ViewConfig(Section):
     """Base of every objective's section."""
 
+    least_batch: ClassVar[int] = 1
+    """Fewest samples that the loss can be taken of; above 1 where it compares the samples of a batch."""
+
     kind: str
     """The objective."""
     patch_voxels: tuple[int, int, int] = (48, 48, 48)
-    """Size of a view; a multiple of the network's stride along each axis."""
+    """Size of a view; a multiple of the network's stride along each axis, and more than the stride along one."""
 
     def check(self, network: NetworkConfig) -> None:
         """Refuse a network that this objective cannot run on. The plan asks, before any job starts.
@@ -22,6 +28,20 @@ class ViewConfig(Section):
             CairnError: with code ``config``, naming what does not fit.
         """
         multiple_of(network.stride, "stride of the network", self.patch_voxels, self.kind)
+        # A single voxel has no variance, and instance norm refuses it once training has begun.
+        if prod(n // network.stride for n in self.patch_voxels) < 2:
+            reason = f"objective {self.kind}: of patch_voxels {self.patch_voxels} the deepest stage keeps one voxel."
+            raise CairnError(reason, f"Take {2 * network.stride} voxels along some axis, or fewer stages.", "config")
+
+    def check_batch(self, batch_size: int) -> None:
+        """Refuse a batch that this objective cannot learn from. The plan asks, before any job starts.
+
+        Raises:
+            CairnError: with code ``config``.
+        """
+        if batch_size < self.least_batch:
+            reason = f"objective {self.kind} compares the samples of a batch, and pretrain.batch_size is {batch_size}."
+            raise CairnError(reason, f"Set pretrain.batch_size to {self.least_batch} or more.", code="config")
 
 
 def multiple_of(unit: int, name: str, size: tuple[int, int, int], kind: str, what: str = "patch_voxels") -> None:

@@ -43,6 +43,10 @@ class Session:
         """Brain mask on the grid."""
         return self.shard.mask(self.key)
 
+    def brain_box(self) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+        """Lowest voxel and one past the highest of the brain mask; the whole grid if it is empty. Read once."""
+        return self.shard.brain_box(self.key)
+
     def volume(self, sequence: str) -> npt.NDArray[np.float32]:
         """A whole volume, float32 ``[X, Y, Z]``."""
         return self.shard.volume(self.key, sequence)

@@ -23,6 +23,7 @@ from cairn.io.tensors import Part, write_parts
 FORMAT = 1
 PIECE = 1 << 22  # bytes in memory at once when a tensor is copied
 Array = npt.NDArray[Any]
+Box = tuple[tuple[int, int, int], tuple[int, int, int]]
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,7 @@ class Shard:
         except KeyError:
             raise CairnError(f"{path}: not a Cairn shard.", "Run preprocess again.", code="shard") from None
         self._sequences: dict[str, list[str]] = {k: [] for k in self._geometry}
+        self._boxes: dict[str, Box] = {}
         for name in header:
             if name != "__metadata__" and not name.endswith("/mask"):
                 key, sequence = name.rsplit("/", 1)
@@ -161,6 +163,17 @@ class Shard:
     def mask(self, key: str) -> npt.NDArray[np.bool_]:
         """The brain mask, bool ``[X, Y, Z]``."""
         return np.asarray(self._file.get_tensor(f"{key}/mask")) > 0
+
+    def brain_box(self, key: str) -> Box:
+        """Lowest voxel and one past the highest of the brain mask, the whole grid if it is empty; kept once read."""
+        if key not in self._boxes:
+            inside = self.mask(key)
+            low, high = [0, 0, 0], list(inside.shape)
+            for axis in range(3) if inside.any() else ():
+                found = np.flatnonzero(inside.any(axis=tuple(a for a in range(3) if a != axis)))
+                low[axis], high[axis] = int(found[0]), int(found[-1]) + 1
+            self._boxes[key] = ((low[0], low[1], low[2]), (high[0], high[1], high[2]))
+        return self._boxes[key]
 
     def patch(self, key: str, sequence: str, origin: Sequence[int], size: Sequence[int]) -> npt.NDArray[np.float32]:
         """The box of ``size`` voxels at ``origin``, float32; what lies outside the grid is 0. Reads the box only."""

@@ -8,9 +8,19 @@ from cairn.config.networks import NetworkConfig
 from cairn.config.objectives import ObjectiveConfig
 from cairn.nets.encoder import seeded
 from cairn.ssl.mae import MaskedAutoencoder
+from cairn.ssl.moco import MoCo
 from cairn.ssl.objective import Objective
+from cairn.ssl.simclr import SimCLR
+from cairn.ssl.vicreg import VICReg
+from cairn.ssl.voco import VoCo
 
-OBJECTIVES: dict[str, Any] = {"mae": MaskedAutoencoder}
+OBJECTIVES: dict[str, Any] = {
+    "mae": MaskedAutoencoder,
+    "moco": MoCo,
+    "simclr": SimCLR,
+    "vicreg": VICReg,
+    "voco": VoCo,
+}
 
 
 def build_objective(config: ObjectiveConfig, network: NetworkConfig, seed: int) -> Objective:

@@ -21,7 +21,7 @@ from cairn.config.training import OptimConfig
 from cairn.errors import CairnError
 from cairn.ssl.draws import derived_seed
 from cairn.train.devices import precision
-from cairn.train.history import History, lines
+from cairn.train.history import History, Record, lines
 from cairn.train.optim import make_optimizer, moments, restore_moments
 from cairn.train.progress import Progress, say
 from cairn.train.schedule import course_of, learning_rate, warmup_warning
@@ -54,6 +54,11 @@ class Problem(ABC):
     @abstractmethod
     def validate(self, device: torch.device) -> dict[str, float]:
         """Numbers for the history; with ``keep_best`` the first, then the second, ranks (higher is better)."""
+
+    def judge(self, record: Record) -> None:  # noqa: B027 (most go on whatever they see)
+        """Called with each line of the history that a validation made, also with those of the state that a run goes on
+        from; raises where going on is in vain.
+        """
 
 
 @dataclass(frozen=True)
@@ -176,6 +181,7 @@ class Loop:
                 self.best = {"step": self.step, "rank": [r if math.isfinite(r) else None for r in rank], **shown}
                 self.best_tensors = {k: v.detach().cpu().clone() for k, v in self.module.state_dict().items()}
         self.history.add({"step": self.step, **shown})
+        self.problem.judge(self.history.records[-1])
 
     def _save(self) -> None:
         tensors = {f"model.{k}": v for k, v in self.module.state_dict().items()}
@@ -194,6 +200,10 @@ class Loop:
         restore_moments(self.module, self.optimizer, state.tensors)
         self.step, self.best, self.window = state.step, state.meta["best"], state.meta["window"]
         self.best_tensors = _part(state.tensors, "best")
+        # What judges may have been changed since, so that a run from the start would not have come so far.
+        for record in self.history.records:
+            if "loss" not in record:
+                self.problem.judge(record)
 
 
 def _part(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,19 @@ from cairn.io.atomic import remove_left_overs, sha256, write_text
 from cairn.io.sessions import Session, open_sessions
 from cairn.nets.blocks import parameters
 from cairn.nets.weights import save_weights
+from cairn.ssl.collapse import refuse_collapse, watch
 from cairn.ssl.draws import derived_seed, generator, shuffled
 from cairn.ssl.registry import build_objective
 from cairn.train.devices import compile_encoder, describe, numerics, set_up
-from cairn.train.history import lines
+from cairn.train.history import Record, lines
 from cairn.train.loop import Loop, Problem, Result
 from cairn.train.split import split_subjects, subset
 from cairn.train.state import open_states, state_key
+
+WATCHED = 16
+"""Sessions whose embeddings are watched; where fewer are held back, training sessions fill up."""
+WITHOUT_EFFECT = {"steps", "state_every", "min_feature_std", "min_effective_rank"}
+"""What may change between a state and the run that goes on from it: none decides what an update does."""
 
 
 class PretrainJob(Section):
@@ -66,6 +72,8 @@ class PretrainProblem(Problem):
             split_subjects([s.subject for s in self.sessions], share, job.seed) if share else (everyone, [])
         )
         self.train = subset(self.train, [s.subject for s in self.sessions], job.data_fraction, job.seed)
+        self.beside = self.train[: max(0, WATCHED - len(self.val))]
+        job.objective.check_batch(job.pretrain.batch_size)
         self.module = build_objective(job.objective, job.network, derived_seed(job.seed, "weights"))
 
     def batch(self, step: int) -> dict[str, Tensor]:
@@ -87,13 +95,36 @@ class PretrainProblem(Problem):
         self.module.after_update(step)
 
     def validate(self, device: torch.device) -> dict[str, float]:
-        """Mean loss over one view of each held-back session; the same views every time."""
-        losses = []
-        for place in self.val:
-            view = self.module.views(self.sessions[place], generator(self.seed, "validation view", place))
-            batch = {k: v.to(device) for k, v in _stack([view]).items()}
+        """Mean loss over the held-back sessions, and how far apart the embeddings of all watched sessions lie.
+
+        The views are the same every time, and nothing is trained.
+        """
+        # A loss that compares samples needs a batch, of the size that it is trained with.
+        size = self.job.pretrain.batch_size if self.job.objective.least_batch > 1 else 1
+        losses, embedded = [], []
+        for batch in self._fixed_views(self.val, size, device):
             losses.append(float(self.module(batch)))
-        return {"val_loss": sum(losses) / len(losses)} if losses else {}
+            embedded.append(self.module.embed(batch))
+        if size > 1 and embedded:
+            embedded = [torch.cat(embedded)[: len(self.val)]]
+        embedded += [self.module.embed(batch) for batch in self._fixed_views(self.beside, 1, device)]
+        numbers = {"val_loss": sum(losses) / len(losses)} if losses else {}
+        return numbers | (watch(torch.cat(embedded)) if len(self.val) + len(self.beside) > 1 else {})
+
+    def judge(self, record: Record) -> None:
+        """Stops when the embeddings have collapsed."""
+        name = f"{self.name}: objective {self.job.objective.kind}"
+        refuse_collapse(record, self.job.pretrain, name, len(self.val) + len(self.beside))
+
+    def _fixed_views(self, places: Sequence[int], size: int, device: torch.device) -> Iterator[dict[str, Tensor]]:
+        """Batches of ``size`` over the sessions at ``places``; further views of the first fill the last one."""
+        for start in range(0, len(places), size):
+            views = []
+            for number in range(start, start + size):
+                turn, place = divmod(number, len(places))
+                draw = generator(self.seed, "validation view", places[place], turn)
+                views.append(self.module.views(self.sessions[places[place]], draw))
+            yield {k: v.to(device) for k, v in _stack(views).items()}
 
 
 def _stack(views: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
@@ -121,13 +152,13 @@ def pretrain(
         code: hash of the code; a state of other code is not continued.
 
     Raises:
-        CairnError: for bad configuration or data, or a loss that is not finite.
+        CairnError: for bad configuration or data, a loss that is not finite, or embeddings that have collapsed.
     """
     job = parse(PretrainJob, config)
     device = set_up(job.device, threads, job.pretrain.deterministic)
     problem = PretrainProblem(job, open_sessions(shards))
     compile_encoder(problem.module, device, job.pretrain.compile)
-    plain = job.model_dump(mode="json", exclude={"run": True, "pretrain": {"steps", "state_every"}})
+    plain = job.model_dump(mode="json", exclude={"run": True, "pretrain": WITHOUT_EFFECT})
     key = state_key(job=plain, code=code, data=sorted(sha256(p) for p in shards), **numerics(device))
     with open_states(state, key) as states:
         result = Loop(problem, job.pretrain, states, device).run()

@@ -47,9 +47,11 @@ def check_run(experiment: ExperimentConfig, run: Run, table: Path) -> None:
 
 
 def _check_objective(experiment: ExperimentConfig, run: Run, table: Path) -> None:
-    """An objective that cannot run on its network."""
+    """An objective that cannot run on its network or with this batch."""
+    objective = experiment.objectives[run.objective]
     try:
-        experiment.objectives[run.objective].check(experiment.networks[run.network])
+        objective.check(experiment.networks[run.network])
+        objective.check_batch(experiment.pretrain.batch_size)
     except CairnError as error:
         raise CairnError(f"{table}: run '{run.run}': {error.reason}", error.remedy, "runs") from None
 

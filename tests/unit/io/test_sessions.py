@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cairn.errors import CairnError
@@ -19,6 +20,18 @@ def test_sessions_of_all_shards_sorted(tmp_path):
     assert [s.key for s in found] == ["0000/1", "0001/1", "0002/1", "0003/1"]
     assert found[0].sequences == ["DWI", "FLAIR"]
     assert found[0].mask().any()
+
+
+def test_the_brain_box_holds_the_mask_tightly_and_is_read_once(tmp_path, monkeypatch):
+    session = open_sessions([make_set(tmp_path, "classification", 1).index])[0]
+    (low, high), inside = session.brain_box(), session.mask()
+    assert inside[tuple(slice(a, b) for a, b in zip(low, high, strict=True))].sum() == inside.sum()
+    for axis in range(3):
+        sides = np.moveaxis(inside, axis, 0)
+        assert sides[low[axis]].any()
+        assert sides[high[axis] - 1].any()
+    monkeypatch.setattr(session.shard, "mask", None)
+    assert session.brain_box() == (low, high)
 
 
 def test_index_and_shard_must_agree(tmp_path):

@@ -1,6 +1,7 @@
-"""Makes ``made`` (made-up preprocessed sessions) importable."""
+"""Makes ``made`` and ``placed`` (made-up preprocessed sessions) and ``learning`` importable."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "train"))
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "train")]

@@ -11,6 +11,7 @@ from cairn.train.pretrain import pretrain
 
 NETWORK = {"channels": [4, 8, 12], "blocks": [0, 1, 1]}
 SEQUENCES = ("FLAIR", "DWI")
+OBJECTIVE = {"kind": "mae", "patch_voxels": [16, 16, 16]}
 
 
 def task(kind: str, **more: Any) -> dict[str, Any]:
@@ -20,13 +21,16 @@ def task(kind: str, **more: Any) -> dict[str, Any]:
 
 
 def run_pretrain(
-    folder: Path, index: Path, code: str = "code", threads: int = 1, network: Any = NETWORK, **changes: Any
-) -> Any:
+    folder: Path, index: Path, code: str = "code", threads: int = 1, network: Any = NETWORK,
+    objective: dict[str, Any] = OBJECTIVE, **changes: Any,
+) -> Any:  # fmt: skip
     """Pretrain into ``folder``; returns the card's facts. ``changes`` go to the section ``pretrain``."""
     steps = {"steps": 9, "batch_size": 2, "warmup_steps": 1, "state_every": 2, "log_every": 2, "validate_every": 4}
     steps |= changes
-    objective = {"patch_voxels": [16, 16, 16]}
-    job = {"run": "mae", "seed": 5, "network": network, "objective": objective, "pretrain": steps, "device": "cpu"}
+    job = {
+        "run": objective["kind"], "seed": 5, "network": network, "objective": objective, "pretrain": steps,
+        "device": "cpu",
+    }  # fmt: skip
     encoder, history = folder / "encoder.safetensors", folder / "history.jsonl"
     return pretrain(job, [index], folder / "state", encoder, history, threads, code)
 

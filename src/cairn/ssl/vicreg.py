@@ -1,0 +1,74 @@
+"""VICReg (Bardes et al. 2022, arXiv 2105.04906): variance, invariance, covariance; no negatives, no slow copy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from cairn.config.contrastive import VicregConfig
+from cairn.config.networks import NetworkConfig
+from cairn.io.sessions import Session
+from cairn.nets.encoder import Encoder
+from cairn.ssl.crops import one_sequence, two_crops
+from cairn.ssl.heads import full_precision, projected, projector
+from cairn.ssl.objective import Objective, Views
+
+VARIANCE_EPS = 1e-4
+
+
+class VICReg(Objective):
+    """Encoder and expander on two crops of one scan.
+
+    Terms and their scaling follow the authors' published code: invariance is a mean over samples and dimensions,
+    variance the mean of both branches, covariance their sum. Layer norm stands in the expander (see `heads`).
+
+    Args:
+        config: crops, augmentation, weights, expander.
+        network: the encoder's section.
+
+    Raises:
+        CairnError: when the crop does not fit the network.
+    """
+
+    def __init__(self, config: VicregConfig, network: NetworkConfig) -> None:
+        super().__init__()
+        config.check(network)
+        self.config = config
+        self.encoder = Encoder(network)
+        self.expander = projector(2 * network.channels[-1], config.expander)
+
+    def views(self, session: Session, draw: np.random.Generator) -> Views:
+        """``first`` and ``second``: two crops of one scan, each ``[X, Y, Z]``."""
+        first, second = two_crops(session, [one_sequence(session, draw)] * 2, self.config, draw)
+        return {"first": first, "second": second}
+
+    def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Weighted sum of the three terms."""
+        first, second = (projected(self.encoder, self.expander, batch[k]) for k in ("first", "second"))
+        config = self.config
+        with full_precision(first):
+            return (
+                config.invariance * functional.mse_loss(first, second)
+                + config.variance * (lacking_spread(first) + lacking_spread(second)) / 2
+                + config.covariance * (shared_spread(first) + shared_spread(second))
+            )
+
+    def embed(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Expansion of the first crop, ``[N, D]``."""
+        return projected(self.encoder, self.expander, batch["first"])
+
+
+def lacking_spread(z_ND: Tensor) -> Tensor:
+    """What each dimension's standard deviation over the samples lacks of 1, averaged (the variance term)."""
+    return functional.relu(1 - (z_ND.var(dim=0) + VARIANCE_EPS).sqrt()).mean()
+
+
+def shared_spread(z_ND: Tensor) -> Tensor:
+    """Sum of the squared covariances between different dimensions, over D (the covariance term)."""
+    centred = z_ND - z_ND.mean(dim=0)
+    covariance = centred.T @ centred / (len(z_ND) - 1)
+    return (covariance.square().sum() - torch.diagonal(covariance).square().sum()) / z_ND.shape[1]
