@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
 from cairn.config.augment import IntensityConfig, SpatialConfig
+from cairn.config.latents import DinoConfig, HybridConfig, JepaConfig, SubjectSequenceConfig
 from cairn.config.networks import NetworkConfig
 from cairn.config.views import ViewConfig, multiple_of
 
@@ -33,5 +34,12 @@ class MaeConfig(ViewConfig):
         multiple_of(self.mask_unit_voxels, "mask unit", self.patch_voxels, self.kind)
 
 
-ObjectiveConfig: TypeAlias = MaeConfig
-"""Any objective. With a second kind this becomes a union told apart by ``kind``."""
+ObjectiveConfig: TypeAlias = Annotated[
+    MaeConfig
+    | HybridConfig
+    | SubjectSequenceConfig
+    | DinoConfig
+    | JepaConfig,
+    Field(discriminator="kind"),
+]  # fmt: skip
+"""Any objective, told apart by ``kind``."""

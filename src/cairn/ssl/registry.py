@@ -7,10 +7,20 @@ from typing import Any
 from cairn.config.networks import NetworkConfig
 from cairn.config.objectives import ObjectiveConfig
 from cairn.nets.encoder import seeded
+from cairn.ssl.dino import SelfDistillation
+from cairn.ssl.hybrid import HybridAlignment
+from cairn.ssl.jepa import JointEmbeddingPrediction
 from cairn.ssl.mae import MaskedAutoencoder
 from cairn.ssl.objective import Objective
+from cairn.ssl.subject_sequence import SubjectSequence
 
-OBJECTIVES: dict[str, Any] = {"mae": MaskedAutoencoder}
+OBJECTIVES: dict[str, Any] = {
+    "mae": MaskedAutoencoder,
+    "hybrid": HybridAlignment,
+    "subject_sequence": SubjectSequence,
+    "dino": SelfDistillation,
+    "jepa": JointEmbeddingPrediction,
+}
 
 
 def build_objective(config: ObjectiveConfig, network: NetworkConfig, seed: int) -> Objective:
