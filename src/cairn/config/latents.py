@@ -39,7 +39,8 @@ class TeacherConfig(Section):
 
 class HybridConfig(ViewConfig):
     """Masked reconstruction, alignment with a teacher where two crops overlap, and contrast of whole crops
-    (LatentCampus, arXiv 2509.13846)."""
+    (LatentCampus, arXiv 2509.13846).
+    """
 
     kind: Literal["hybrid"]
     """The objective."""
@@ -86,7 +87,8 @@ class HybridConfig(ViewConfig):
 
 class SubjectSequenceConfig(ViewConfig):
     """Two scans of a session, a latent of the subject that they share and one of the sequence that they do not
-    (FOMO25's winner: arXiv 2601.13166)."""
+    (FOMO25's winner: arXiv 2601.13166).
+    """
 
     kind: Literal["subject_sequence"]
     """The objective."""
@@ -122,7 +124,8 @@ class SubjectSequenceConfig(ViewConfig):
 
 class DinoConfig(ViewConfig):
     """Self-distillation without labels (DINOv2, Oquab et al. 2023, arXiv 2304.07193) in 3D. Published values, where
-    steps and batches are large: learning rate 0.0005 and weight decay 0.04 (section ``pretrain``)."""
+    steps and batches are large: learning rate 0.0005 and weight decay 0.04 (section ``pretrain``).
+    """
 
     kind: Literal["dino"]
     """The objective. ``patch_voxels`` is the size of its two global crops."""
@@ -185,7 +188,7 @@ class JepaConfig(ViewConfig):
     kind: Literal["jepa"]
     """The objective."""
     targets: int = Field(default=4, ge=1, le=7)
-    """Blocks whose features are predicted. At most 7: each covers one corner of the view, so one of eight stays seen."""
+    """Blocks whose features are predicted. At most 7: each covers one of the eight corners at most."""
     target_share: Span = (0.15, 0.2)
     """Share of the deepest voxels in one block, drawn for each."""
     context_share: Span = (0.85, 1.0)

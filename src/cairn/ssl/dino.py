@@ -1,12 +1,12 @@
 """Self-distillation without labels in 3D: DINO, iBOT, KoLeo as in DINOv2 (Oquab et al. 2023, arXiv 2304.07193).
 
-A student sees two global crops, with cubes hidden, and small local ones; it must assign each to prototypes as a teacher,
-its own moving average, assigns the other whole global crop, and each hidden place as the teacher assigns it.
+A student sees two global crops, with cubes hidden, and small local ones. It must assign each to prototypes as a
+teacher, its own moving average, assigns the other whole global crop, and each hidden place as the teacher assigns it.
 
 Differences from the published method, which is for a 2D ViT:
 
 - Cubes of the deepest stride are hidden in the *input*, by zeros, where a ViT would put a mask token in their place: so
-  it runs on any backbone. In a convolutional one a hidden place still sees its surroundings, which is what it is asked for.
+  it runs on any backbone. In a convolutional one a hidden place still sees its surroundings: from these it must tell.
 - A crop's feature is mean and maximum of the deepest features, for lack of a class token.
 - Local crops are cut, not cut and resized: in a scan size has a meaning. They lie in the first global crop.
 - Every global crop has hidden cubes (published: half of them), so a batch of one has too.
@@ -108,10 +108,9 @@ class SelfDistillation(Objective):
             + c.koleo_weight * sum(koleo(crop) for crop in whole.float().chunk(2))
         )
 
-    @torch.no_grad()
     def _teacher_targets(self, wide_NXYZ: Tensor, hidden_NXYZ: Tensor) -> tuple[Tensor, Tensor]:
         """What the teacher assigns to each global crop ``[N, K]``, and to each hidden place ``[M, K]``."""
-        deep = self.teacher_encoder(wide_NXYZ[:, None])[-1]
+        deep = self.teacher_encoder(wide_NXYZ[:, None])[-1]  # a teacher's outputs carry no gradient
         crops = self.teacher_crop_head(pooled(deep)).float()
         places = self.teacher_place_head(deep.movedim(1, -1)[hidden_NXYZ]).float()
         targets = self._targets(crops, self.crop_centre), self._targets(places, self.place_centre)

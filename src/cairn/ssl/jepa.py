@@ -97,14 +97,11 @@ class Predictor(nn.Module):  # type: ignore[misc]
 
     def __init__(self, config: JepaConfig, channels: int, grid: Sequence[int]) -> None:
         super().__init__()
-        from monai.networks.blocks.pos_embed_utils import build_sincos_position_embedding
-
         width = config.predictor_channels
         self.enter, self.leave = nn.Linear(channels, width), nn.Linear(width, channels)
         self.mask_token = nn.Parameter(torch.zeros(1, width))
         nn.init.trunc_normal_(self.mask_token, std=0.02)
-        places = build_sincos_position_embedding(list(grid), width)[0].detach()
-        self.register_buffer("places", places, persistent=False)
+        self.register_buffer("places", sine_places(grid, width), persistent=False)
         layer = nn.TransformerEncoderLayer(
             width, config.predictor_heads, 4 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
         )
@@ -123,6 +120,17 @@ class Predictor(nn.Module):  # type: ignore[misc]
         x = torch.where(context_NT[:, :, None], self.enter(x_NCXYZ.flatten(2).transpose(1, 2)), self.mask_token)
         x = self.layers(x + self.places.to(x.dtype), src_key_padding_mask=~(context_NT | target_NT))
         return self.leave(x).unflatten(1, x_NCXYZ.shape[2:])
+
+
+def sine_places(grid: Sequence[int], width: int) -> Tensor:
+    """Sines and cosines of each voxel's place at ``width / 6`` rates an axis, ``[X Y Z, width]`` (Vaswani et al. 2017).
+
+    MONAI has them too, but warns of a future of torch at each call.
+    """
+    rates = 10_000.0 ** -(torch.arange(width // 6) / (width // 6))
+    axes = torch.meshgrid(*(torch.arange(n) for n in grid), indexing="ij")
+    angles = [axis.flatten()[:, None] * rates for axis in axes]
+    return torch.cat([wave(angle) for angle in angles for wave in (torch.sin, torch.cos)], dim=1)
 
 
 def normalised(x_NCXYZ: Tensor) -> Tensor:

@@ -54,14 +54,14 @@ def crop_origin(session: Session, size: Sequence[int], draw: Draw) -> Whole:
     """Origin ``[3]`` of a crop around a voxel of the brain; inside the brain's box, or around it, where it can be."""
     place = brain(session)
     low, high = _allowed(place, np.array(size))
-    return np.clip(_centre(place, place.anchors, draw) - np.array(size) // 2, low, high)
+    return _clip(_centre(place, place.anchors, draw) - np.array(size) // 2, low, high)
 
 
 def partner_origin(session: Session, first: Whole, size: Sequence[int], overlap: float, draw: Draw) -> Whole:
     """Origin ``[3]`` of a second crop that covers a share of at least ``overlap`` of the first along each axis."""
     low, high = _allowed(brain(session), np.array(size))
     most = np.array([n - math.ceil(overlap * n) for n in size])
-    return np.clip(first + draw.integers(-most, most + 1), low, high)
+    return _clip(first + draw.integers(-most, most + 1), low, high)
 
 
 def inner_origin(session: Session, outer: Whole, outer_size: Sequence[int], size: Sequence[int], draw: Draw) -> Whole:
@@ -70,7 +70,7 @@ def inner_origin(session: Session, outer: Whole, outer_size: Sequence[int], size
     inside = ((place.anchors >= outer) & (place.anchors < outer + np.array(outer_size))).all(axis=1)
     anchors = place.anchors[inside] if inside.any() else place.anchors
     slack = np.array(outer_size) - np.array(size)
-    return np.clip(_centre(place, anchors, draw) - np.array(size) // 2, outer, outer + slack)
+    return _clip(_centre(place, anchors, draw) - np.array(size) // 2, outer, outer + slack)
 
 
 def overlapping_crops(
@@ -92,6 +92,10 @@ def overlapping_crops(
 def _centre(place: Brain, anchors: npt.NDArray[np.int16], draw: Draw) -> Whole:
     jitter = draw.integers(-place.reach, place.reach + 1, 3)
     return np.asarray(anchors[int(draw.integers(len(anchors)))] + jitter, np.int64)
+
+
+def _clip(origin: Whole, low: Whole, high: Whole) -> Whole:
+    return np.asarray(np.clip(origin, low, high), np.int64)
 
 
 def _allowed(place: Brain, size: Whole) -> tuple[Whole, Whole]:

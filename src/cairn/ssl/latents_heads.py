@@ -6,6 +6,7 @@ No batch norm anywhere: batches are small, and a validation sees one session at 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +16,9 @@ from torch.nn import functional
 def perceptron(sizes: Sequence[int]) -> nn.Sequential:
     """Linear layers of the given ``sizes``, with layer norm and GELU between them."""
     layers: list[nn.Module] = []
-    for number, (wide, next_wide) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
-        layers += [nn.LayerNorm(wide), nn.GELU()] if number else []
-        layers.append(nn.Linear(wide, next_wide))
+    for number, (inputs, outputs) in enumerate(pairwise(sizes)):
+        layers += [nn.LayerNorm(inputs), nn.GELU()] if number else []
+        layers.append(nn.Linear(inputs, outputs))
     return nn.Sequential(*layers)
 
 

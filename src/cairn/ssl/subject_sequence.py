@@ -119,7 +119,7 @@ def block_mean(x_NCXYZ: Tensor, shape: torch.Size) -> Tensor:
 
 
 def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Kullback-Leibler divergence of normals from the standard normal, mean over all elements (Kingma, Welling 2014)."""
+    """Kullback-Leibler divergence of normals from the standard one, mean over elements (Kingma and Welling 2014)."""
     return 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).mean()
 
 
