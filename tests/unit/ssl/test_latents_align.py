@@ -1,4 +1,4 @@
-"""Guards region alignment: exact where features are linear in place, the same place in both crops, and as grid_sample."""
+"""Guards region alignment: exact where features are linear in place, the same place in both crops, as grid_sample."""
 
 import numpy as np
 import pytest

@@ -115,7 +115,5 @@ def test_flipped_and_turned_the_common_part_is_still_the_same(session):
         assert one.numel() >= 6 * 5 * 4
         assert torch.equal(one, two)
         assert one.unique().numel() > 10
-    flipped, _ = overlapping_crops(
-        session, "X", (8, 8, 8), 0.5, SpatialConfig(flip=1, affine=0), generator(0, "o", 1)
-    )
+    flipped, _ = overlapping_crops(session, "X", (8, 8, 8), 0.5, SpatialConfig(flip=1, affine=0), generator(0, "o", 1))
     assert (flipped.diff(dim=1) == -1).all()

@@ -23,7 +23,7 @@ def run_pretrain(folder: Path, index: Path, code: str = "code", threads: int = 1
     """Pretrain into ``folder``; returns the card's facts. ``changes`` go to the section ``pretrain``."""
     steps = {"steps": 9, "batch_size": 2, "warmup_steps": 1, "state_every": 2, "log_every": 2, "validate_every": 4}
     steps |= changes
-    objective = {"patch_voxels": [16, 16, 16]}
+    objective = {"kind": "mae", "patch_voxels": [16, 16, 16]}
     job = {"run": "mae", "seed": 5, "network": NETWORK, "objective": objective, "pretrain": steps, "device": "cpu"}
     encoder, history = folder / "encoder.safetensors", folder / "history.jsonl"
     return pretrain(job, [index], folder / "state", encoder, history, threads, code)

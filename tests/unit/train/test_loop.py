@@ -101,7 +101,7 @@ def test_progress_says_rate_and_time_left(capsys):
 
 def test_a_batch_depends_on_seed_and_step_alone(tmp_path):
     made = make_set(tmp_path, "classification", 6)
-    job = {"run": "x", "seed": 1, "network": NETWORK, "objective": {"patch_voxels": [16] * 3}}
+    job = {"run": "x", "seed": 1, "network": NETWORK, "objective": {"kind": "mae", "patch_voxels": [16] * 3}}
     problem = PretrainProblem(PretrainJob(**job), open_sessions([made.index]))
     late = problem.batch(7)["view"]
     for step in (3, 0, 9):
