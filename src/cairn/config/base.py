@@ -33,25 +33,34 @@ def parse(section: type[S], data: Mapping[str, Any], where: str = "config") -> S
 
 
 def _explain(section: type[BaseModel], error: dict[str, Any], where: str) -> str:
-    path = ".".join(str(p) for p in error["loc"])
+    parts, models = _walk(section, error["loc"])
+    path = ".".join(parts)
     if error["type"] != "extra_forbidden":
         return f"{where}: '{path}': {error['msg']} (got {error['input']!r})"
-    known = _fields_at(section, error["loc"][:-1])
+    known = sorted({name for model in models for name in model.model_fields})
     near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(sorted(known))}"
     return f"{where}: unknown key '{path}' ({hint})"
 
 
-def _fields_at(section: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
-    """Names of the fields of the model that ``loc`` leads to, through nested models, lists and dicts of models."""
-    models = {section}
+def _walk(section: type[BaseModel], loc: tuple[Any, ...]) -> tuple[list[str], set[type[BaseModel]]]:
+    """The path as the user wrote it, and the models that its last key may belong to.
+
+    Through nested models, lists and dicts of models. Where sections are told apart by ``kind``, pydantic puts the kind
+    into ``loc``: it narrows the models, and is no part of the path.
+    """
+    models, owners, path, free = {section}, {section}, [], False
     for part in loc:
-        nested: set[type[BaseModel]] = set()
-        for model in models:
-            if part in model.model_fields:
-                nested |= _models_in(model.model_fields[part].annotation)
-        models = nested or models
-    return sorted({name for model in models for name in model.model_fields})
+        of_kind = {m for m in models if "kind" in m.model_fields and m.model_fields["kind"].default == part}
+        if of_kind and len(models) > 1 and not free:
+            models = of_kind
+            continue
+        path.append(str(part))
+        fields = [m.model_fields[part] for m in models if part in m.model_fields and not free]
+        owners = models
+        models = {n for field in fields for n in _models_in(field.annotation)} or models
+        free = any("Mapping" in str(field.annotation) for field in fields)
+    return path, owners
 
 
 def _models_in(annotation: Any) -> set[type[BaseModel]]:

@@ -42,7 +42,7 @@ class HybridConfig(ViewConfig):
     (LatentCampus, arXiv 2509.13846).
     """
 
-    kind: Literal["hybrid"]
+    kind: Literal["hybrid"] = "hybrid"
     """The objective."""
     overlap: Share = 0.6
     """Least share of a crop, along each axis, that its partner covers too."""
@@ -90,7 +90,7 @@ class SubjectSequenceConfig(ViewConfig):
     (FOMO25's winner: arXiv 2601.13166).
     """
 
-    kind: Literal["subject_sequence"]
+    kind: Literal["subject_sequence"] = "subject_sequence"
     """The objective."""
     mask_ratio: float = Field(default=0.2, ge=0, lt=1)
     """Share of the cubes hidden from each scan on its own (the paper: 0.2; its code's default: 0.6)."""
@@ -127,7 +127,7 @@ class DinoConfig(ViewConfig):
     steps and batches are large: learning rate 0.0005 and weight decay 0.04 (section ``pretrain``).
     """
 
-    kind: Literal["dino"]
+    kind: Literal["dino"] = "dino"
     """The objective. ``patch_voxels`` is the size of its two global crops."""
     local_voxels: Size = (32, 32, 32)
     """Size of a local crop."""
@@ -185,7 +185,7 @@ class DinoConfig(ViewConfig):
 class JepaConfig(ViewConfig):
     """Joint-embedding prediction (I-JEPA, Assran et al. 2023, arXiv 2301.08243) in 3D."""
 
-    kind: Literal["jepa"]
+    kind: Literal["jepa"] = "jepa"
     """The objective."""
     targets: int = Field(default=4, ge=1, le=7)
     """Blocks whose features are predicted. At most 7: each covers one of the eight corners at most."""

@@ -49,8 +49,10 @@ def _value(name: str, field: FieldInfo, depth: int) -> list[str]:
     default = field.get_default(call_default_factory=True, validated_data={})
     if nested and not isinstance(default, Mapping):
         mapping = getattr(field.annotation, "__origin__", None) is not None and "Mapping" in str(field.annotation)
-        lines = [f"{indent}{name}:"] + ([f"{indent}  <name>:"] if mapping else [])
+        lines = [f"{indent}{name}:"]
         for model in nested:
+            kind = f" of kind {model.model_fields['kind'].default}" if len(nested) > 1 else ""
+            lines += [f"{indent}  <name{kind}>:"] if mapping else []
             lines += _section(model, depth + 1 + mapping)
         return lines
     if default is PydanticUndefined:
