@@ -18,7 +18,7 @@ from torch.nn import functional
 from cairn.config.contrastive import MocoConfig
 from cairn.config.networks import NetworkConfig
 from cairn.io.sessions import Session
-from cairn.nets.encoder import Encoder
+from cairn.nets.registry import build_encoder
 from cairn.ssl.crops import two_crops, two_sequences
 from cairn.ssl.heads import info_nce, projected, projector
 from cairn.ssl.objective import Objective, Views
@@ -48,7 +48,7 @@ class MoCo(Objective):
         super().__init__()
         config.check(network)
         self.config = config
-        self.encoder = Encoder(network)
+        self.encoder = build_encoder(network)
         self.projector = projector(2 * network.channels[-1], config.projector)
         self.key_encoder = deepcopy(self.encoder).requires_grad_(False)
         self.key_projector = deepcopy(self.projector).requires_grad_(False)

@@ -24,6 +24,8 @@ class Objective(nn.Module):  # type: ignore[misc]
     """
 
     encoder: Encoder
+    saved = "encoder"
+    """Name of the encoder that fine-tuning starts from: the one trained, or a teacher's where the method says so."""
 
     @abstractmethod
     def views(self, session: Session, draw: np.random.Generator) -> Views:

@@ -10,7 +10,7 @@ from torch import Tensor
 from cairn.config.contrastive import SimclrConfig
 from cairn.config.networks import NetworkConfig
 from cairn.io.sessions import Session
-from cairn.nets.encoder import Encoder
+from cairn.nets.registry import build_encoder
 from cairn.ssl.crops import one_sequence, two_crops
 from cairn.ssl.heads import nt_xent, projected, projector
 from cairn.ssl.objective import Objective, Views
@@ -33,7 +33,7 @@ class SimCLR(Objective):
         super().__init__()
         config.check(network)
         self.config = config
-        self.encoder = Encoder(network)
+        self.encoder = build_encoder(network)
         self.projector = projector(2 * network.channels[-1], config.projector)
 
     def views(self, session: Session, draw: np.random.Generator) -> Views:

@@ -12,7 +12,7 @@ from torch.nn import functional
 from cairn.config.contrastive import VicregConfig
 from cairn.config.networks import NetworkConfig
 from cairn.io.sessions import Session
-from cairn.nets.encoder import Encoder
+from cairn.nets.registry import build_encoder
 from cairn.ssl.crops import one_sequence, two_crops
 from cairn.ssl.heads import full_precision, projected, projector
 from cairn.ssl.objective import Objective, Views
@@ -38,7 +38,7 @@ class VICReg(Objective):
         super().__init__()
         config.check(network)
         self.config = config
-        self.encoder = Encoder(network)
+        self.encoder = build_encoder(network)
         self.expander = projector(2 * network.channels[-1], config.expander)
 
     def views(self, session: Session, draw: np.random.Generator) -> Views:

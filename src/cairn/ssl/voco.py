@@ -21,7 +21,7 @@ from torch.nn import functional
 from cairn.config.contrastive import VocoConfig
 from cairn.config.networks import NetworkConfig
 from cairn.io.sessions import Session
-from cairn.nets.encoder import Encoder
+from cairn.nets.registry import build_encoder
 from cairn.ssl.augment import intensity, spatial
 from cairn.ssl.crops import Voxels, brain_origin, one_sequence
 from cairn.ssl.heads import full_precision, projected, projector
@@ -47,7 +47,7 @@ class VoCo(Objective):
         super().__init__()
         config.check(network)
         self.config = config
-        self.encoder = Encoder(network)
+        self.encoder = build_encoder(network)
         self.projector = projector(2 * network.channels[-1], config.projector)
 
     def views(self, session: Session, draw: np.random.Generator) -> Views:

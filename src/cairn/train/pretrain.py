@@ -163,7 +163,7 @@ def pretrain(
     with open_states(state, key) as states:
         result = Loop(problem, job.pretrain, states, device).run()
         remove_left_overs(weights.parent)
-        save_encoder(weights, job, result)
+        save_encoder(weights, job, result, problem.module.saved)
         write_text(history, lines(result.records))
     return {
         "steps": result.step,
@@ -175,9 +175,9 @@ def pretrain(
     }  # fmt: skip
 
 
-def save_encoder(path: Path, job: PretrainJob, result: Result) -> None:
-    """The encoder's part of the weights, with what fine-tuning must know of it."""
-    encoder = {k.removeprefix("encoder."): v for k, v in result.tensors.items() if k.startswith("encoder.")}
+def save_encoder(path: Path, job: PretrainJob, result: Result, name: str) -> None:
+    """The part ``name`` of the weights, an encoder, with what fine-tuning must know of it."""
+    encoder = {k.removeprefix(f"{name}."): v for k, v in result.tensors.items() if k.startswith(f"{name}.")}
     meta = {
         "kind": "encoder", "network": job.network.model_dump(mode="json"),
         "objective": job.objective.model_dump(mode="json"), "step": result.step,

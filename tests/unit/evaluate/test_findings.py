@@ -6,7 +6,7 @@ import world
 from scipy.stats import spearmanr
 
 from cairn.config.findings import FAMILIES, FindingsJob
-from cairn.config.networks import NetworkConfig
+from cairn.config.networks import ResidualConfig
 from cairn.config.objectives import ObjectiveConfig
 from cairn.config.runs import Run
 from cairn.evaluate.board import read_board
@@ -31,7 +31,7 @@ def job(runs=RUNS, config=world.FAST) -> FindingsJob:
     return FindingsJob(
         **world.board_job(runs, config).model_dump(), samples={r: 100 * (i + 1) for i, r in enumerate(made)},
         families={r: FAMILIES[r.split("_")[0]] for r in made},
-        networks={r: NetworkConfig(channels=(4, 8 * (i + 1)), blocks=(0, 1)) for i, r in enumerate(made)},
+        networks={r: ResidualConfig(channels=(4, 8 * (i + 1)), blocks=(0, 1)) for i, r in enumerate(made)},
     )  # fmt: skip
 
 

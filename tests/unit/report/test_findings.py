@@ -8,7 +8,7 @@ import world
 from stage import card
 
 from cairn.config.findings import FindingsJob
-from cairn.config.networks import NetworkConfig
+from cairn.config.networks import ResidualConfig
 from cairn.config.runs import Run
 from cairn.evaluate.findings import write_findings
 from cairn.io.atomic import read_json, write_json
@@ -17,7 +17,7 @@ from cairn.report.findings import content, write_findings_page
 
 SKILL = {"mae": 0.6, "hybrid": 0.9, "voco": 0.6, "simclr": 0.5, "scratch": 0.1}
 FAMILY = {"mae": "masked", "hybrid": "hybrid", "voco": "context", "simclr": "contrastive"}
-NETWORKS = {k: NetworkConfig(channels=(4, 8 * (i + 1)), blocks=(0, 1)) for i, k in enumerate(FAMILY)}
+NETWORKS = {k: ResidualConfig(channels=(4, 8 * (i + 1)), blocks=(0, 1)) for i, k in enumerate(FAMILY)}
 RUNS = tuple(
     Run(run=k, label=k.upper(), method="pretrained" if k in FAMILY else "scratch", objective=k, network="unet")
     for k in SKILL

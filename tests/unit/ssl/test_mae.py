@@ -52,6 +52,44 @@ def test_loss_is_the_plain_reference(sessions):
         assert abs(float(objective(wide).detach()) - expected) < 1e-6
 
 
+PLAIN = MaeConfig(
+    patch_voxels=(16, 16, 16), mask_ratio=0.75, mask_unit_voxels=8, loss_on="masked",
+    intensity=dict.fromkeys(("noise", "blur", "bias", "gamma", "contrast", "low_resolution", "gibbs", "ghosting"), 0.0),
+)  # fmt: skip
+
+
+def test_plain_masked_autoencoding_is_configuration(sessions):
+    """A high ratio, no intensity to undo, and an error at hidden voxels alone."""
+    objective = build_objective(PLAIN, NETWORK, 0)
+    views = objective.views(sessions[0], generator(0, "v", 3))
+    assert torch.equal(views["view"], views["target"].masked_fill(views["hidden"], 0.0))
+    assert views["hidden"].float().mean() == 0.75
+    batch = {k: v[None] for k, v in views.items()}
+    seen_error = {**batch, "target": batch["target"] + 9 * ~batch["hidden"]}
+    hidden_error = {**batch, "target": batch["target"] + 9 * batch["hidden"]}
+    with torch.no_grad():
+        assert objective(seen_error) == objective(batch) < objective(hidden_error)
+
+
+def test_nothing_of_what_is_hidden_leaks_into_the_view(sessions):
+    """Two scans that differ in hidden voxels alone give one view; a patch-wise encoder's hidden patches are all 0."""
+    still = PLAIN.model_copy(update={"spatial": PLAIN.spatial.model_copy(update={"flip": 0.0, "affine": 0.0})})
+    objective = build_objective(still, NETWORK, 0)
+    first = objective.views(sessions[0], generator(0, "v", 3))
+
+    class Changed:
+        sequences, geometry = sessions[0].sequences, sessions[0].geometry
+
+        def patch(self, *where):
+            return sessions[0].patch(*where) + 7 * first["hidden"].float().numpy()
+
+    second = objective.views(Changed(), generator(0, "v", 3))
+    assert torch.equal(first["view"], second["view"])
+    assert not torch.equal(first["target"], second["target"])
+    patches = second["view"].unflatten(0, (2, 8)).unflatten(2, (2, 8)).unflatten(4, (2, 8))
+    assert (patches != 0).any(dim=5).any(dim=3).any(dim=1).sum() <= 2  # of 8, six are hidden
+
+
 def test_the_decoder_sees_the_deepest_features_alone():
     """A skip would let the net copy what it should understand."""
     objective = build_objective(CONFIG, NETWORK, 0)

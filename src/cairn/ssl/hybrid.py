@@ -1,0 +1,91 @@
+"""Hybrid of reconstruction and contrast with region-aligned overlap (LatentCampus, FOMO25; arXiv 2509.13846).
+
+Two overlapping crops of a scan. The student fills hidden cubes in, gives in the overlap the features that a teacher
+sees in the other, whole crop, and tells a crop's partner from the crops of other scans. What the paper's summary leaves
+open is set here: both directions (student of one crop, teacher of the other) count alike; NT-Xent compares the
+student's own two projections; the features are those of the deepest stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from cairn.config.latents import HybridConfig
+from cairn.config.networks import NetworkConfig
+from cairn.io.sessions import Session
+from cairn.nets.blocks import pooled
+from cairn.nets.decoders import LightDecoder
+from cairn.nets.registry import build_encoder
+from cairn.ssl.augment import intensity
+from cairn.ssl.latents_align import common_region, roi_align
+from cairn.ssl.latents_crops import overlapping_crops
+from cairn.ssl.latents_heads import nt_xent, perceptron, reconstruction_error
+from cairn.ssl.mae import random_mask
+from cairn.ssl.objective import Objective, Views
+from cairn.ssl.teacher import Teacher
+
+
+class HybridAlignment(Objective):
+    """Student encoder with decoder and projector; teacher encoder.
+
+    Args:
+        config: crops, masks, weights of the three losses, teacher.
+        network: the encoder's section.
+
+    Raises:
+        CairnError: when the crops, their overlap or the cubes do not suit the network.
+    """
+
+    def __init__(self, config: HybridConfig, network: NetworkConfig) -> None:
+        super().__init__()
+        config.check(network)
+        self.config, self.stride = config, network.stride
+        self.encoder = build_encoder(network)
+        self.decoder = LightDecoder(network)
+        self.projector = perceptron([2 * network.channels[-1], config.projection_hidden, config.projection])
+        self.teacher = Teacher(self.encoder, config.teacher)
+
+    def views(self, session: Session, draw: np.random.Generator) -> Views:
+        """``target`` (two crops), ``view`` (with changed intensities), ``hidden``: each ``[2, X, Y, Z]``; ``shift``."""
+        c = self.config
+        sequence = session.sequences[int(draw.integers(len(session.sequences)))]
+        target, shift = overlapping_crops(session, sequence, c.patch_voxels, c.overlap, c.spatial, draw)
+        view = torch.stack([intensity(crop, c.intensity, draw) for crop in target])
+        hidden = [random_mask(c.patch_voxels, c.mask_unit_voxels, c.mask_ratio, draw) for _ in target]
+        return {"view": view, "target": target, "hidden": torch.stack(hidden), "shift": shift}
+
+    def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Weighted sum of squared error, 1 - cosine in the overlap, and NT-Xent."""
+        c = self.config
+        # Crop by crop, not sample by sample: the first half of what is stacked are the first crops.
+        view, target, hidden = (batch[k].transpose(0, 1).flatten(0, 1) for k in ("view", "target", "hidden"))
+        deep = self.encoder(view.masked_fill(hidden, 0.0)[:, None])[-1]
+        image = self.decoder(deep)[:, 0].float()
+        error = reconstruction_error(image, target, hidden if c.loss_on == "masked" else None)
+        seen = self.teacher(view[:, None])[-1].float()
+        one, two = self.projector(pooled(deep)).float().chunk(2)
+        return (
+            c.reconstruction_weight * error
+            + c.alignment_weight * self._misalignment(deep.float(), seen, batch["shift"])
+            + c.contrast_weight * nt_xent(one, two, c.temperature)
+        )
+
+    def _misalignment(self, student: Tensor, teacher: Tensor, shift_N3: Tensor) -> Tensor:
+        """1 - cosine over channels, mean over the common region's points; student of one crop, teacher of the other."""
+        low, high = common_region(shift_N3, self.config.patch_voxels, self.stride)
+        lows, highs = torch.cat([low, low - shift_N3]), torch.cat([high, high - shift_N3])
+        own, its = (roi_align(x, lows, highs, self.stride, self.config.align_points) for x in (student, teacher))
+        return 1 - functional.cosine_similarity(own, its.roll(len(shift_N3), dims=0), dim=1).mean()
+
+    def embed(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Mean and maximum of the deepest features of the first crop, unmasked, ``[N, 2 C]``."""
+        return pooled(self.encoder(batch["view"][:, :1])[-1]).float()
+
+    def after_update(self, step: int) -> None:
+        """The teacher follows."""
+        self.teacher.follow(self.encoder, step)

@@ -1,0 +1,108 @@
+"""Where crops come from: around the brain, two that overlap, small ones inside a large one.
+
+A session's mask is read once; what is kept of it is its box and some of its voxels, about 1 kB.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from cairn.config.augment import SpatialConfig
+from cairn.io.sessions import Session
+from cairn.ssl.augment import spatial
+
+ANCHORS = 128
+SESSIONS = 100_000
+Draw = np.random.Generator
+Whole = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Brain:
+    """Where the brain of a session is, in voxels of its grid."""
+
+    shape: Whole
+    low: Whole
+    high: Whole
+    """First voxel of the brain's box, and the one after its last, ``[3]``."""
+    anchors: npt.NDArray[np.int16]
+    """Voxels of the brain, spread evenly, ``[A, 3]``."""
+    reach: int
+    """Half the distance between neighbouring anchors."""
+
+
+@lru_cache(maxsize=SESSIONS)
+def brain(session: Session) -> Brain:
+    """The brain of a session; where its mask is empty, the whole grid."""
+    mask = session.mask()
+    voxels = np.argwhere(mask if mask.any() else np.ones_like(mask))
+    apart = max(1, len(voxels) // ANCHORS)
+    anchors = voxels[apart // 2 :: apart][:ANCHORS].astype(np.int16)
+    low, high = voxels.min(axis=0), voxels.max(axis=0) + 1
+    return Brain(np.array(mask.shape), low, high, anchors, math.ceil(apart ** (1 / 3) / 2))
+
+
+def crop_origin(session: Session, size: Sequence[int], draw: Draw) -> Whole:
+    """Origin ``[3]`` of a crop around a voxel of the brain; inside the brain's box, or around it, where it can be."""
+    place = brain(session)
+    low, high = _allowed(place, np.array(size))
+    return _clip(_centre(place, place.anchors, draw) - np.array(size) // 2, low, high)
+
+
+def partner_origin(session: Session, first: Whole, size: Sequence[int], overlap: float, draw: Draw) -> Whole:
+    """Origin ``[3]`` of a second crop that covers a share of at least ``overlap`` of the first along each axis."""
+    low, high = _allowed(brain(session), np.array(size))
+    most = np.array([n - math.ceil(overlap * n) for n in size])
+    return _clip(first + draw.integers(-most, most + 1), low, high)
+
+
+def inner_origin(session: Session, outer: Whole, outer_size: Sequence[int], size: Sequence[int], draw: Draw) -> Whole:
+    """Origin ``[3]`` of a crop inside the one at ``outer``, around a voxel of the brain if that one has any."""
+    place = brain(session)
+    inside = ((place.anchors >= outer) & (place.anchors < outer + np.array(outer_size))).all(axis=1)
+    anchors = place.anchors[inside] if inside.any() else place.anchors
+    slack = np.array(outer_size) - np.array(size)
+    return _clip(_centre(place, anchors, draw) - np.array(size) // 2, outer, outer + slack)
+
+
+def overlapping_crops(
+    session: Session, sequence: str, size: Sequence[int], overlap: float, changes: SpatialConfig, draw: Draw
+) -> tuple[Tensor, Tensor]:
+    """Two crops ``[2, X, Y, Z]`` of one scan, and the second's place minus the first's, ``[3]`` voxels.
+
+    The box around both is flipped, turned and scaled as one, then cut: what overlaps shows the same place.
+    """
+    first = crop_origin(session, size, draw)
+    second = partner_origin(session, first, size, overlap, draw)
+    corner = np.minimum(first, second)
+    box = np.maximum(first, second) + np.array(size) - corner
+    whole = spatial(torch.from_numpy(session.patch(sequence, corner.tolist(), box.tolist()))[None], changes, draw)[0]
+    crops = [whole[tuple(slice(o, o + n) for o, n in zip(a - corner, size, strict=True))] for a in (first, second)]
+    return torch.stack(crops), torch.from_numpy(second - first)
+
+
+def _centre(place: Brain, anchors: npt.NDArray[np.int16], draw: Draw) -> Whole:
+    jitter = draw.integers(-place.reach, place.reach + 1, 3)
+    return np.asarray(anchors[int(draw.integers(len(anchors)))] + jitter, np.int64)
+
+
+def _clip(origin: Whole, low: Whole, high: Whole) -> Whole:
+    return np.asarray(np.clip(origin, low, high), np.int64)
+
+
+def _allowed(place: Brain, size: Whole) -> tuple[Whole, Whole]:
+    """First and last origin of a crop along each axis: inside the brain's box, or else around it, inside the grid."""
+    low = np.minimum(place.low, place.high - size)
+    high = np.maximum(place.low, place.high - size)
+    low, high = np.maximum(low, 0), np.minimum(high, place.shape - size)
+    small = place.shape < size
+    middle = (place.shape - size) // 2
+    return np.where(small, middle, low), np.where(small, middle, high)
