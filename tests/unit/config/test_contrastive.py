@@ -4,11 +4,11 @@ import pytest
 
 from cairn.config.base import Section, parse
 from cairn.config.contrastive import MocoConfig, SimclrConfig, VicregConfig, VocoConfig
-from cairn.config.networks import NetworkConfig
+from cairn.config.networks import ResidualConfig
 from cairn.config.objectives import MaeConfig, ObjectiveConfig
 from cairn.errors import CairnError
 
-NETWORK = NetworkConfig(channels=(4, 6, 8), blocks=(0, 1, 1))
+NETWORK = ResidualConfig(channels=(4, 6, 8), blocks=(0, 1, 1))
 
 
 class Holder(Section):
@@ -43,7 +43,7 @@ def test_a_queue_holds_a_batch():
 
 def test_a_grid_of_one_base_crop_is_refused():
     with pytest.raises(CairnError, match="one base crop"):
-        VocoConfig(grid=(1, 1, 1)).check(NetworkConfig())
+        VocoConfig(grid=(1, 1, 1)).check(ResidualConfig())
 
 
 @pytest.mark.parametrize(

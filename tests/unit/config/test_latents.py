@@ -7,7 +7,7 @@ import yaml
 
 from cairn.config.base import Section, parse
 from cairn.config.latents import DinoConfig, HybridConfig, JepaConfig, SubjectSequenceConfig, TeacherConfig
-from cairn.config.networks import NetworkConfig
+from cairn.config.networks import ResidualConfig
 from cairn.config.objectives import ObjectiveConfig
 from cairn.config.training import PretrainConfig
 from cairn.errors import CairnError
@@ -31,13 +31,13 @@ def test_the_documented_sections_are_valid_and_run_on_the_default_network():
     sections = {o.kind: (o, block.pretrain) for block in documented() for o in block.objectives.values()}
     assert set(sections) == {"mae", *(s().kind for s in SECTIONS)}
     for objective, _ in sections.values():
-        objective.check(NetworkConfig())
+        objective.check(ResidualConfig())
     assert sections["dino"][1].learning_rate == 0.0005
 
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_the_defaults_run_on_the_default_network(section):
-    section().check(NetworkConfig())
+    section().check(ResidualConfig())
 
 
 @pytest.mark.parametrize("kind", [s().kind for s in SECTIONS])

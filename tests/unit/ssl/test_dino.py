@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from cairn.config.base import parse
 from cairn.config.latents import DinoConfig
-from cairn.config.networks import NetworkConfig
+from cairn.config.networks import ResidualConfig
 from cairn.errors import CairnError
 from cairn.io.sessions import open_sessions
 from cairn.nets.blocks import pooled
@@ -20,7 +20,7 @@ from cairn.ssl.draws import generator
 from cairn.ssl.latents_assign import koleo
 from cairn.ssl.registry import build_objective
 
-NET = NetworkConfig(**NETWORK)
+NET = ResidualConfig(**NETWORK)
 BOTH = pytest.mark.parametrize("targets", ["centring", "sinkhorn"])
 
 

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from cairn.config.base import parse
 from cairn.config.latents import HybridConfig
-from cairn.config.networks import NetworkConfig
+from cairn.config.networks import ResidualConfig
 from cairn.errors import CairnError
 from cairn.io.sessions import open_sessions
 from cairn.nets.blocks import pooled
@@ -18,7 +18,7 @@ from cairn.ssl.draws import generator
 from cairn.ssl.latents_heads import nt_xent
 from cairn.ssl.registry import build_objective
 
-NET = NetworkConfig(**NETWORK)
+NET = ResidualConfig(**NETWORK)
 WEIGHTS = ("reconstruction_weight", "alignment_weight", "contrast_weight")
 
 

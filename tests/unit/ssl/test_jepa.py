@@ -11,13 +11,13 @@ from made import make_set
 
 from cairn.config.base import parse
 from cairn.config.latents import JepaConfig
-from cairn.config.networks import NetworkConfig
+from cairn.config.networks import ResidualConfig
 from cairn.errors import CairnError
 from cairn.io.sessions import open_sessions
 from cairn.ssl.jepa import normalised, sine_places
 from cairn.ssl.registry import build_objective
 
-NET = NetworkConfig(**NETWORK)
+NET = ResidualConfig(**NETWORK)
 
 
 def config(**changes):

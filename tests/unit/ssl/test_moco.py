@@ -11,14 +11,14 @@ from placed import PLAIN, STILL, placed_session, places
 from torch.func import functional_call
 
 from cairn.config.contrastive import MocoConfig
-from cairn.config.networks import NetworkConfig
+from cairn.config.networks import ResidualConfig
 from cairn.io.atomic import sha256
 from cairn.ssl.draws import generator
 from cairn.ssl.moco import momentum
 from cairn.ssl.registry import build_objective
 from cairn.train.pretrain import PretrainProblem
 
-NETWORK = NetworkConfig(channels=(4, 6), blocks=(0, 1))
+NETWORK = ResidualConfig(channels=(4, 6), blocks=(0, 1))
 CONFIG = MocoConfig(patch_voxels=(8, 8, 8), projector=(8, 4), queue=5, momentum=0.5, momentum_end=0.9, momentum_steps=3)
 JOB = {"kind": "moco", "patch_voxels": [16, 16, 16], "projector": [16, 8], "queue": 7}
 

@@ -5,12 +5,12 @@ import torch
 from placed import PLAIN, STILL, placed_session, places
 
 from cairn.config.contrastive import SimclrConfig
-from cairn.config.networks import NetworkConfig
+from cairn.config.networks import ResidualConfig
 from cairn.ssl.draws import generator
 from cairn.ssl.heads import nt_xent
 from cairn.ssl.registry import build_objective
 
-NETWORK = NetworkConfig(channels=(4, 6), blocks=(0, 1))
+NETWORK = ResidualConfig(channels=(4, 6), blocks=(0, 1))
 CONFIG = SimclrConfig(patch_voxels=(8, 8, 8), projector=(8, 4))
 
 

@@ -11,14 +11,14 @@ from made import make_set
 
 from cairn.config.base import parse
 from cairn.config.latents import SubjectSequenceConfig
-from cairn.config.networks import NetworkConfig
+from cairn.config.networks import ResidualConfig
 from cairn.errors import CairnError
 from cairn.io.sessions import open_sessions
 from cairn.ssl.draws import generator
 from cairn.ssl.registry import build_objective
 from cairn.ssl.subject_sequence import block_mean, divergence, likeness, mean_where
 
-NET = NetworkConfig(**NETWORK)
+NET = ResidualConfig(**NETWORK)
 WEIGHTS = ("self_weight", "cross_weight", "kl_weight", "subject_weight", "sequence_weight")
 
 
@@ -166,7 +166,7 @@ def test_what_cannot_run_is_refused():
     for changes, words in (
         ({"patch_voxels": [20, 16, 16]}, "does not divide by the stride"),
         ({"mask_unit_voxels": 3}, "mask unit"),
-        ({"patch_voxels": [8, 8, 8]}, "fewer than 2 deepest voxels"),
+        ({"patch_voxels": [8, 8, 8]}, "keeps one voxel"),
     ):
         with pytest.raises(CairnError, match=words):
             config(**changes).check(NET)

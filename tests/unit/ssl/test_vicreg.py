@@ -6,12 +6,12 @@ import torch
 from placed import placed_session
 
 from cairn.config.contrastive import VicregConfig
-from cairn.config.networks import NetworkConfig
+from cairn.config.networks import ResidualConfig
 from cairn.ssl.draws import generator
 from cairn.ssl.registry import build_objective
 from cairn.ssl.vicreg import lacking_spread, shared_spread
 
-NETWORK = NetworkConfig(channels=(4, 6), blocks=(0, 1))
+NETWORK = ResidualConfig(channels=(4, 6), blocks=(0, 1))
 CONFIG = VicregConfig(patch_voxels=(8, 8, 8), expander=(8, 4))
 RNG = np.random.default_rng(0)
 BATCHES = {

@@ -6,12 +6,12 @@ import torch
 from placed import PLAIN, STILL, placed_session, places
 
 from cairn.config.contrastive import VocoConfig
-from cairn.config.networks import NetworkConfig
+from cairn.config.networks import ResidualConfig
 from cairn.ssl.draws import generator
 from cairn.ssl.registry import build_objective
 from cairn.ssl.voco import base_similarity, prediction_loss
 
-NETWORK = NetworkConfig(channels=(4, 6), blocks=(0, 1), stem_stride=1)
+NETWORK = ResidualConfig(channels=(4, 6), blocks=(0, 1), stem_stride=1)
 CONFIG = VocoConfig(patch_voxels=(4, 4, 4), grid=(2, 1, 2), projector=(8, 4))
 
 
