@@ -42,7 +42,7 @@ def turned(x_NHTD: Tensor, angle_TD: Tensor) -> Tensor:
 
 
 def interpolated(x: Tensor, axis: int, count: int) -> Tensor:
-    """Linear interpolation along one axis, as a product with a matrix: torch's own is not repeatable on a GPU."""
+    """Linear interpolation along one axis, by a matrix: the gradient of torch's own is not repeatable on a GPU."""
     unit = torch.eye(x.shape[axis], dtype=x.dtype, device=x.device)
     weights = functional.interpolate(unit[None], size=count, mode="linear", align_corners=False)[0]
     return torch.tensordot(x, weights, dims=([axis], [0])).movedim(-1, axis)
