@@ -23,6 +23,7 @@ rule report:
     """Write the leaderboard's page and figure."""
     input:
         leaderboard=rules.leaderboard.output.json,
+        stability=rules.leaderboard.output.stability,
         cases=rules.leaderboard.input.cases,
         cards=CARDS,
         histories=HISTORIES,
@@ -52,6 +53,6 @@ rule report:
         "report"
     shell:
         "python workflow/scripts/report.py --config {params.config:q} --leaderboard {input.leaderboard}"
-        " --cases {input.cases:q} --cards {input.cards:q} --histories {input.histories:q} --shards {input.shards:q}"
+        " --stability {input.stability} --cases {input.cases:q} --cards {input.cards:q} --histories {input.histories:q} --shards {input.shards:q}"
         " --labels {input.labels:q} --predictions {input.predictions:q} --manifests {input.manifests:q}"
         " --page {output.page} --figure {output.figure} --card {output.card} > {log} 2>&1"

@@ -21,7 +21,7 @@ import numpy as np
 from cairn.config.evaluate import DEFAULT_METRICS, EvaluateConfig, TaskRef
 from cairn.evaluate.board import TaskBoard
 from cairn.evaluate.comparison import compare_all
-from cairn.evaluate.leaderboard import ranked_rows
+from cairn.evaluate.leaderboard import rank_arrays, ranked_rows
 from cairn.evaluate.ranking import task_ranks
 from cairn.evaluate.resampling import metric_values
 from cairn.evaluate.tables import RunCases
@@ -93,7 +93,7 @@ def main() -> None:
     values = [{m.name: b.resampled(runs, m.name) for m in b.metrics} for b in boards]
     ranks = timed(lambda: [task_ranks(v, b.metrics, everyone) for b, v in zip(boards, values, strict=True)])[0]
     lines.append(("ranks of all resamples alone", ranks))
-    rows = timed(lambda: ranked_rows(runs, boards, CONFIG))[0]
+    rows = timed(lambda: ranked_rows(runs, boards, CONFIG, *rank_arrays(runs, boards, CONFIG)))[0]
     lines.append(("**ranks, their intervals, tiers**", rows))
     pairs = timed(lambda: compare_all(boards, CONFIG))[0]
     lines.append((f"100,000 permutations and intervals, {len(runs) * (len(runs) - 1) // 2} pairs a metric", pairs))
