@@ -80,6 +80,7 @@ rule leaderboard:
     output:
         csv=f"{R}/leaderboard/leaderboard.csv",
         json=f"{R}/leaderboard/leaderboard.json",
+        stability=f"{R}/leaderboard/stability.json",
         card=f"{R}/leaderboard/run.json",
     log:
         f"{R}/logs/leaderboard.log",
@@ -99,7 +100,8 @@ rule leaderboard:
         "leaderboard"
     shell:
         "python workflow/scripts/leaderboard.py --config {params.config:q} --cases {input.cases:q}"
-        " --scores {input.scores:q} --csv {output.csv} --json {output.json} --card {output.card} > {log} 2>&1"
+        " --scores {input.scores:q} --csv {output.csv} --json {output.json} --stability {output.stability}"
+        " --card {output.card} > {log} 2>&1"
 
 
 rule findings:

@@ -26,6 +26,7 @@ rule report:
     input:
         leaderboard=rules.leaderboard.output.json,
         tracks=rules.tracks.output.report,
+        stability=rules.leaderboard.output.stability,
         cases=rules.leaderboard.input.cases,
         cards=CARDS,
         histories=HISTORIES,
@@ -55,7 +56,8 @@ rule report:
         "report"
     shell:
         "python workflow/scripts/report.py --config {params.config:q} --leaderboard {input.leaderboard}"
-        " --tracks {input.tracks} --cases {input.cases:q} --cards {input.cards:q} --histories {input.histories:q} --shards {input.shards:q}"
+        " --tracks {input.tracks} --stability {input.stability} --cases {input.cases:q} --cards {input.cards:q}"
+        " --histories {input.histories:q} --shards {input.shards:q}"
         " --labels {input.labels:q} --predictions {input.predictions:q} --manifests {input.manifests:q}"
         " --page {output.page} --figure {output.figure} --card {output.card} > {log} 2>&1"
 

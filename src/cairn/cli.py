@@ -1,4 +1,4 @@
-"""The command `cairn`: questions about a finished experiment, asked from the repository's folder."""
+"""The command `cairn`: questions about a finished experiment, asked from its repository; ranks of any table."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Experiment = Annotated[
 
 @app.callback()
 def cairn() -> None:
-    """Questions about a finished experiment, asked from the repository's folder."""
+    """Questions about a finished experiment, asked from its repository; ranks of any table."""
 
 
 @app.command()
@@ -103,6 +103,25 @@ def crate(
 
     made = export_crate(results_of(experiment), Path(), Path(out), with_data, licence=licence, agent=agent)
     print(f"{made['out']}: {made['jobs']} jobs, {made['copied']} files, {made['described']} described by their hash.")
+
+
+@app.command()
+def rank(
+    file: Annotated[Path, typer.Argument(help="CSV with the columns team,task,metric,value.")],
+    out: Annotated[Path, typer.Option(help="Folder for ranks.csv; made where it is missing.")],
+    baseline: Annotated[list[str] | None, typer.Option(help="A team to list without a rank; may be repeated.")] = None,
+) -> None:
+    """Rank any table of results as FOMO25 does: metric by metric, task by task, overall.
+
+    Tasks and their metrics: infarct (auroc), meningioma (dice, nsd), brain_age (mae, pearson_r). Prints the ranks as a
+    Markdown table; what to know of missing and undefined values goes to the error stream.
+    """
+    from cairn.evaluate.rank_table import as_markdown, rank_file
+
+    found, notes = rank_file(file, out, baseline or ())
+    print(as_markdown(found))
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
 
 
 def results_of(experiment: str) -> Path:

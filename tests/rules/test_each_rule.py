@@ -36,7 +36,11 @@ CASES = [
     ("finetune_model", ["finetune/classical/meningioma/seed-0/model.safetensors"], None),
     ("predict_test", ["predict/scratch_ood/meningioma/seed-0/predictions.tsv"], PREDICTION_COLUMNS),
     ("evaluate_run", ["evaluate/mae/age/cases.tsv", "evaluate/mae/age/scores.parquet"], None),
-    ("leaderboard", ["leaderboard/leaderboard.csv", "leaderboard/leaderboard.json"], None),
+    (
+        "leaderboard",
+        [f"leaderboard/{name}" for name in ("leaderboard.csv", "leaderboard.json", "stability.json")],
+        None,
+    ),
 ]
 
 

@@ -69,7 +69,7 @@ class EvaluateConfig(Section):
     resamples: int = Field(default=10_000, ge=0)
     """Bootstrap resamples of the test cases; the same ones for every run. 0: no intervals."""
     confidence: float = Field(default=0.95, gt=0, lt=1)
-    """Coverage of the intervals (percentiles of the resamples)."""
+    """Coverage of the intervals: of ranks, percentiles of the resamples; of scores, corrected for small test sets."""
     permutations: int = Field(default=100_000, ge=0)
     """Sign flips of each paired test between two runs. 0: no tests."""
     significance: float = Field(default=0.05, gt=0, lt=1)

@@ -46,6 +46,11 @@ class TaskBoard:
             for m in self.metrics
         }
 
+    @property
+    def subjects(self) -> int:
+        """How many subjects the resamples are drawn from."""
+        return len(set(next(iter(self.cases.values())).subjects)) if self.cases else 0
+
     def value(self, run: str, metric: str, seed: int = SEED_MEAN) -> float | None:
         """Value of a metric, seed mean by default; None where undefined."""
         found = self.scores[run, metric, seed]["value"]

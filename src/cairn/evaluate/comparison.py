@@ -10,9 +10,9 @@ import numpy as np
 from cairn.config.evaluate import EvaluateConfig, Metric
 from cairn.config.runs import Run
 from cairn.evaluate.board import TaskBoard
+from cairn.evaluate.intervals import Interval, resampled_interval
 from cairn.evaluate.permutation import paired_p_values
 from cairn.evaluate.ranking import holm
-from cairn.evaluate.resampling import interval
 
 Row = dict[str, Any]
 CLAIM_SEEDS = 3  # a claim needs at least three repetitions of either run
@@ -49,10 +49,14 @@ def _difference(board: TaskBoard, metric: Metric, a: str, b: str) -> Row:
     first, second = board.value(a, metric.name), board.value(b, metric.name)
     undefined = first is None or second is None
     spread = board.resampled([a, b], metric.name)
-    low, high = (None, None) if undefined else interval(sign * (spread[:, 0] - spread[:, 1]), board.config.confidence)
+    bounds: Interval = (None, None)
+    if not undefined:
+        resampled = sign * (spread[:, 0] - spread[:, 1])
+        bounds = resampled_interval(metric.name, resampled, board.subjects, board.config.confidence)
     return {
         "task": board.task.name, "metric": metric.name, "a": a, "b": b,
-        "difference": None if first is None or second is None else sign * (first - second), "low": low, "high": high,
+        "difference": None if first is None or second is None else sign * (first - second),
+        "low": bounds[0], "high": bounds[1],
         "seed_wins": _seed_wins(board, metric, a, b),
     }  # fmt: skip
 

@@ -17,9 +17,9 @@ from cairn.config.findings import FindingsJob
 from cairn.config.runs import Run
 from cairn.evaluate.board import TaskBoard, read_board
 from cairn.evaluate.comparison import CLAIM_SEEDS, recipe_of
-from cairn.evaluate.leaderboard import stable
+from cairn.evaluate.intervals import Interval, percentile_interval, resampled_interval
+from cairn.evaluate.leaderboard import six_decimals
 from cairn.evaluate.ranking import task_ranks
-from cairn.evaluate.resampling import interval
 from cairn.io.atomic import write_json
 
 Floats = npt.NDArray[np.float64]
@@ -51,7 +51,7 @@ def write_findings(job: FindingsJob, cases: Sequence[Path], scores: Sequence[Pat
 
     boards = read_board(job, cases, scores)
     sizes = {run: count(partial(build_encoder, network)) for run, network in job.networks.items()}
-    found = stable({
+    found = six_decimals({
         "experiment": job.experiment, "confidence": job.evaluate.confidence,
         "tasks": [
             {"name": b.task.name, "title": b.task.heading, "metrics": [m.model_dump(mode="json") for m in b.metrics]}
@@ -93,16 +93,16 @@ def _gain(board: TaskBoard, metric: str, pairs: Sequence[tuple[str, str]]) -> Ro
     first, second = [a for a, _ in pairs], [b for _, b in pairs]  # who did not enter is NaN, and so is the gain
     once = sign * (board.values(first, metric) - board.values(second, metric)).mean(axis=1)
     spread = sign * (board.resampled(first, metric) - board.resampled(second, metric)).mean(axis=1)
-    return {"task": board.task.name, "metric": metric, **_told(float(once[0]), spread, board, [*first, *second])}
+    bounds = resampled_interval(metric, spread, board.subjects, board.config.confidence)
+    return {"task": board.task.name, "metric": metric, **_told(float(once[0]), bounds, board, [*first, *second])}
 
 
-def _told(value: float, spread: Floats, board: TaskBoard, runs: Sequence[str]) -> Row:
+def _told(value: float, bounds: Interval, board: TaskBoard, runs: Sequence[str]) -> Row:
     """A difference with its interval, and whether it is shown: the interval leaves 0 out, with three seeds a run."""
     if np.isnan(value):
         return {"value": None, "low": None, "high": None, "verdict": "not shown"}
-    low, high = interval(spread, board.config.confidence)
     seeds = min(len(board.cases[run].seeds) for run in runs)
-    return {"value": value, "low": low, "high": high, "verdict": _verdict(low, high, seeds)}
+    return {"value": value, "low": bounds[0], "high": bounds[1], "verdict": _verdict(*bounds, seeds)}
 
 
 def _verdict(low: float | None, high: float | None, seeds: int) -> str:
@@ -144,7 +144,8 @@ def families(job: FindingsJob, boards: Sequence[TaskBoard]) -> Row:
             better, other = (member[name] for name in pair)
             gain = once[t][other].mean() - once[t][better].mean()
             drawn = spread[t][:, other].mean(axis=1) - spread[t][:, better].mean(axis=1)
-            told = _told(float(gain), drawn, board, [runs[i] for i in (*better, *other) if runs[i] in board.cases])
+            bounds = percentile_interval(drawn, board.config.confidence)
+            told = _told(float(gain), bounds, board, [runs[i] for i in (*better, *other) if runs[i] in board.cases])
             claims.append({"task": board.task.name, "expected": pair[0], "over": pair[1], **told})
     return {
         "runs": len(runs), "members": {n: [runs[i] for i in places] for n, places in member.items()}, "tasks": tables,
@@ -165,7 +166,7 @@ def ranks(runs: Sequence[str], boards: Sequence[TaskBoard]) -> tuple[list[Floats
 
 
 def _with_interval(value: float, spread: Floats, board: TaskBoard) -> Row:
-    low, high = interval(spread, board.config.confidence)
+    low, high = percentile_interval(spread, board.config.confidence)
     return {"value": value, "low": low, "high": high}
 
 
@@ -196,7 +197,7 @@ def scaling(job: FindingsJob, boards: Sequence[TaskBoard], sizes: Mapping[str, i
             found[name] = None
             continue
         rho = spearman(np.asarray(values, float), -np.vstack([overall[None], drawn]))
-        low, high = interval(rho[1:], job.evaluate.confidence)
+        low, high = percentile_interval(rho[1:], job.evaluate.confidence)
         found[name] = {"value": float(rho[0]), "low": low, "high": high, "verdict": _verdict(low, high, seeds)}
     return found
 

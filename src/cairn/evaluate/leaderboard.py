@@ -19,17 +19,21 @@ from cairn.config.runs import Run
 from cairn.evaluate.board import TaskBoard, read_board
 from cairn.evaluate.cases import OK
 from cairn.evaluate.comparison import CLAIM_SEEDS, compare_all, pretraining_effect
+from cairn.evaluate.intervals import percentile_interval
 from cairn.evaluate.ranking import first_share, places, task_ranks, tiers
-from cairn.evaluate.resampling import interval
+from cairn.evaluate.stability import stability
 from cairn.io.atomic import write_json, write_text
 
 Floats = npt.NDArray[np.float64]
 Row = dict[str, Any]
+Ranks = tuple[list[Floats], list[Floats]]
 DECIMALS = 6
 
 
-def leaderboard(job: LeaderboardJob, cases: Sequence[Path], scores: Sequence[Path], table: Path, data: Path) -> Row:
-    """Rank all runs and write ``leaderboard.csv`` and ``leaderboard.json``.
+def leaderboard(
+    job: LeaderboardJob, cases: Sequence[Path], scores: Sequence[Path], table: Path, data: Path, stable: Path
+) -> Row:
+    """Rank all runs and write ``leaderboard.csv``, ``leaderboard.json`` and ``stability.json``.
 
     Args:
         job: configuration.
@@ -37,6 +41,7 @@ def leaderboard(job: LeaderboardJob, cases: Sequence[Path], scores: Sequence[Pat
         scores: ``scores.parquet`` in the same order.
         table: where the CSV goes.
         data: where the JSON goes.
+        stable: where the JSON goes that says how stable the ranks are.
 
     Returns:
         Facts for the card.
@@ -45,19 +50,24 @@ def leaderboard(job: LeaderboardJob, cases: Sequence[Path], scores: Sequence[Pat
         CairnError: see `cairn.evaluate.board.read_board`.
     """
     boards = read_board(job, cases, scores)
-    found = stable(build(job, boards))
+    ranks = {
+        track: rank_arrays([r.run for r in job.runs if r.track == track and r.ranked], boards, job.evaluate)
+        for track in dict.fromkeys(r.track for r in job.runs)
+    }
+    found = six_decimals(build(job, boards, ranks))
     write_json(data, found)
     write_text(table, as_csv(found))
+    write_json(stable, six_decimals(stability(job, boards, ranks)))
     return {"separable": found["separable"]}
 
 
-def build(job: LeaderboardJob, boards: Sequence[TaskBoard]) -> Row:
-    """Everything the leaderboard says, as plain data; ``rows`` in the order of the table."""
+def build(job: LeaderboardJob, boards: Sequence[TaskBoard], ranks: Mapping[str, Ranks]) -> Row:
+    """Everything the leaderboard says, as plain data; ``rows`` in the order of the table, ``ranks`` by track."""
     rows: list[Row] = []
     separable = {}
     for track in dict.fromkeys(r.track for r in job.runs):
         runs = [r for r in job.runs if r.track == track]
-        ranked = ranked_rows([r.run for r in runs if r.ranked], boards, job.evaluate)
+        ranked = ranked_rows([r.run for r in runs if r.ranked], boards, job.evaluate, *ranks[track])
         separable[track] = _separable(ranked, boards)
         rows += sorted(
             (_row(r, boards, ranked.get(r.run)) for r in runs),
@@ -75,18 +85,29 @@ def build(job: LeaderboardJob, boards: Sequence[TaskBoard]) -> Row:
     }
 
 
-def ranked_rows(runs: Sequence[str], boards: Sequence[TaskBoard], config: EvaluateConfig) -> dict[str, Row]:
-    """Place, tier, overall rank and task ranks with intervals of the runs that compete with each other."""
-    if not runs:
-        return {}
+def rank_arrays(runs: Sequence[str], boards: Sequence[TaskBoard], config: EvaluateConfig) -> Ranks:
+    """Ranks of the runs that compete with each other, task by task: ``[1, runs]``, and of all resamples ``[R, runs]``.
+
+    The second list is empty where nothing is resampled.
+    """
     point, spread = [], []
     for board in boards:
         names: list[str] = [m.name for m in board.metrics]
         entered = board.entered(runs)
         point.append(task_ranks({n: board.values(runs, n) for n in names}, board.metrics, entered))
-        if config.resamples:
+        if config.resamples and runs:
             resampled = {n: board.resampled(runs, n) for n in names}
             spread.append(task_ranks(resampled, board.metrics, entered))
+    return point, spread
+
+
+def ranked_rows(
+    runs: Sequence[str], boards: Sequence[TaskBoard], config: EvaluateConfig, point: Sequence[Floats],
+    spread: Sequence[Floats],
+) -> dict[str, Row]:  # fmt: skip
+    """Place, tier, overall rank and task ranks with intervals of each run, from what `rank_arrays` gives."""
+    if not runs:
+        return {}
     overall = np.mean(point, axis=0)[0]
     resampled_overall = np.mean(spread, axis=0) if spread else overall[None]
     bounds = [_bounds(resampled_overall[:, i], config) for i in range(len(runs))]
@@ -107,7 +128,7 @@ def ranked_rows(runs: Sequence[str], boards: Sequence[TaskBoard], config: Evalua
 
 
 def _bounds(values: Floats, config: EvaluateConfig) -> tuple[float, float]:
-    low, high = interval(values, config.confidence)
+    low, high = percentile_interval(values, config.confidence)
     assert low is not None, "a rank is always defined"
     assert high is not None
     return low, high
@@ -155,17 +176,17 @@ def _task(board: TaskBoard) -> Row:
         "metrics": [m.model_dump(mode="json") for m in board.metrics],
         "cohort": first.cohort if first else None,
         "cases": len(first.keys) if first else 0,
-        "subjects": len(set(first.subjects)) if first else 0,
+        "subjects": board.subjects,
         "positives": int((first.label == 1).sum()) if first and board.task.kind == "classification" else None,
     }  # fmt: skip
 
 
-def stable(data: Any) -> Any:
+def six_decimals(data: Any) -> Any:
     """Plain data with floats of six decimals, without a negative zero."""
     if isinstance(data, Mapping):
-        return {k: stable(v) for k, v in data.items()}
+        return {k: six_decimals(v) for k, v in data.items()}
     if isinstance(data, list | tuple):
-        return [stable(v) for v in data]
+        return [six_decimals(v) for v in data]
     if isinstance(data, float | np.floating):
         return None if np.isnan(data) else round(float(data), DECIMALS) + 0.0
     return int(data) if isinstance(data, np.integer) else data

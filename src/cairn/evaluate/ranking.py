@@ -16,11 +16,24 @@ from cairn.config.evaluate import Metric
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+HALF = 1e-6  # a last digit this near to a half is rounded with care
+
+
+def printed(values: Floats, decimals: int) -> Floats:
+    """Values as `f"{value:.{decimals}f}"` prints them.
+
+    `np.round` scales first, which makes a tie of 0.7005 and so prints another digit; where that may be, Python rounds.
+    """
+    scaled = values * 10.0**decimals
+    found = np.round(values, decimals)
+    doubtful = np.abs(scaled - np.floor(scaled) - 0.5) < HALF
+    found[doubtful] = [round(float(v), decimals) for v in values[doubtful]]
+    return found
 
 
 def oriented(values: Floats, metric: Metric) -> Floats:
     """Values on the printed precision, higher is better; what is undefined ranks below the worst."""
-    rounded = np.round(values, metric.decimals)
+    rounded = printed(values, metric.decimals)
     signed = rounded if metric.higher_is_better else -rounded
     return np.where(np.isnan(values), -np.inf, signed)
 
@@ -32,8 +45,15 @@ def metric_ranks(values: Floats, metric: Metric) -> Floats:
         values: ``[B, runs]``, NaN where undefined.
         metric: gives direction and precision.
     """
-    score = oriented(values, metric)
-    return np.asarray(1.0 + (score[:, None, :] > score[:, :, None]).sum(axis=2))
+    cost = -oriented(values, metric)
+    order = np.argsort(cost, axis=1)
+    ordered = np.take_along_axis(cost, order, axis=1)
+    opens = np.ones(cost.shape, bool)  # where a value differs from the one before it, a new rank opens
+    opens[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    ranks = np.empty(cost.shape)
+    steps = np.maximum.accumulate(np.where(opens, np.arange(cost.shape[1]), 0), axis=1)
+    np.put_along_axis(ranks, order, 1.0 + steps, axis=1)
+    return ranks
 
 
 def task_ranks(values: Mapping[str, Floats], metrics: Sequence[Metric], entered: Bools) -> Floats:

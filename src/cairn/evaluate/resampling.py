@@ -46,7 +46,7 @@ def resample_counts(
     return np.asarray(counts[:, member], np.int64)
 
 
-def metric_values(metric: str, cases: RunCases, counts: npt.NDArray[np.int64], cap: float) -> Floats:
+def metric_values(metric: str, cases: RunCases, counts: npt.NDArray[Any], cap: float) -> Floats:
     """A metric of every seed in every resample, ``[seeds, R]``; NaN where undefined.
 
     Args:
@@ -58,10 +58,10 @@ def metric_values(metric: str, cases: RunCases, counts: npt.NDArray[np.int64], c
     if metric in ("dice", "nsd", "mae"):
         per_case = case_values(metric, cases, cap)
         total = counts.sum(axis=1, keepdims=True)
-        return np.asarray((counts.astype(float) @ per_case.T / total).T)
+        return np.asarray((np.asarray(counts, float) @ per_case.T / total).T)
     method: Any = auroc_resampled if metric == "auroc" else pearson_resampled
     step = max(1, CHUNK_CELLS // max(1, counts.shape[1]))
-    chunks = [counts[i : i + step] for i in range(0, len(counts), step)]
+    chunks = [counts[i : i + step] for i in range(0, max(1, len(counts)), step)]
     return np.stack([
         np.concatenate([method(cases.label, row, chunk) for chunk in chunks]) for row in cases.prediction
     ])  # fmt: skip
@@ -72,13 +72,3 @@ def case_values(metric: str, cases: RunCases, cap: float) -> Floats:
     if metric == "mae":
         return np.asarray(np.minimum(np.abs(cases.prediction - cases.label), cap))
     return cases.dice if metric == "dice" else cases.nsd
-
-
-def interval(values: Floats, confidence: float) -> tuple[float | None, float | None]:
-    """Percentile interval of resampled values; undefined resamples are left out."""
-    defined = values[~np.isnan(values)]
-    if len(defined) == 0:
-        return None, None
-    tail = 50.0 * (1.0 - confidence)
-    low, high = np.percentile(defined, [tail, 100.0 - tail])
-    return float(low), float(high)

@@ -11,7 +11,8 @@ import numpy as np
 from cairn.config.evaluate import EvaluateJob
 from cairn.errors import CairnError
 from cairn.evaluate.cases import OK, score_cases
-from cairn.evaluate.resampling import interval, metric_values, resample_counts
+from cairn.evaluate.intervals import Interval, score_interval
+from cairn.evaluate.resampling import metric_values, resample_counts
 from cairn.evaluate.tables import SEED_MEAN, RunCases, as_arrays, write_cases, write_scores
 
 
@@ -62,10 +63,12 @@ def score_rows(job: EvaluateJob, cases: RunCases) -> list[dict[str, Any]]:
             (SEED_MEAN, value.mean(), spread.mean(axis=0)),
         ]:
             undefined = bool(np.isnan(plain))
-            low, high = (None, None) if undefined else interval(resampled, config.confidence)
+            bounds: Interval = (None, None)
+            if not undefined:
+                bounds = score_interval(metric.name, float(plain), resampled, cases, config.confidence)
             rows.append({
                 "run": job.run, "track": job.track, "task": job.task.name, "cohort": job.cohort, "seed": seed,
-                "metric": metric.name, "value": None if undefined else float(plain), "ci_low": low, "ci_high": high,
-                "n": len(cases.keys),
+                "metric": metric.name, "value": None if undefined else float(plain),
+                "ci_low": bounds[0], "ci_high": bounds[1], "n": len(cases.keys),
             })  # fmt: skip
     return rows

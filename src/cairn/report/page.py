@@ -16,6 +16,7 @@ from cairn.report.numbers import numbers, origins
 from cairn.report.plots import task_plot
 from cairn.report.slices import slices
 from cairn.report.sources import Sources, read_sources
+from cairn.report.stability import stability_plots
 
 Record = Mapping[str, Any]
 MODES = {"": "", "full": "", "frozen": "; encoder frozen", "lora": "; low-rank changes of the encoder"}
@@ -71,6 +72,7 @@ def content(sources: Sources) -> dict[str, Any]:
         "effects": words.effects(sources),
         "note": job.note,
         "forest": rank_forest(sources),
+        "stability": stability_plots(sources),
         "tasks": [_task(sources, t) for t in sources.tasks],
         "curves": learning_curves(sources),
         "runs": [_run(sources, r) for r in sources.rows],

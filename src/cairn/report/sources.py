@@ -48,6 +48,8 @@ class Sources:
     predictions: Mapping[tuple[str, str, int], Path] = field(default_factory=dict)
     """Tables by run, task and seed."""
     manifests: Sequence[Path] = ()
+    stability: Record = field(default_factory=dict)
+    """Content of ``stability.json``; empty where it was not given."""
     board_file: str = ""
     """Path of ``leaderboard.json``."""
     case_tables: Mapping[tuple[str, str], Path] = field(default_factory=dict)
@@ -85,7 +87,8 @@ def read_sources(job: ReportJob, leaderboard: Path, files: Mapping[str, Sequence
     Args:
         job: configuration.
         leaderboard: ``leaderboard.json``.
-        files: ``tracks``, ``cases``, ``cards``, ``histories``, ``shards``, ``labels``, ``predictions``, ``manifests``.
+        files: ``tracks``, ``cases``, ``cards``, ``histories``, ``shards``, ``labels``, ``predictions``, ``manifests``;
+            and ``stability``, one file.
 
     Raises:
         CairnError: for a file that is missing or not what it should be.
@@ -100,6 +103,7 @@ def read_sources(job: ReportJob, leaderboard: Path, files: Mapping[str, Sequence
         predictions={(p.parts[-4], p.parts[-3], _seed(p)): p for p in files.get("predictions", ())},
         manifests=files.get("manifests", ()),
         origins={run: found for p in files.get("tracks", ()) for run, found in _json(p)["runs"].items()},
+        stability=next((_json(p) for p in files.get("stability", ())), {}),
     )  # fmt: skip
 
 

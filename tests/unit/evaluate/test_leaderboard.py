@@ -21,7 +21,7 @@ def files(tmp_path_factory):
 
 
 def rank(folder, cases, scores, **changes):
-    leaderboard(world.board_job(**changes), cases, scores, folder / "l.csv", folder / "l.json")
+    leaderboard(world.board_job(**changes), cases, scores, folder / "l.csv", folder / "l.json", folder / "s.json")
     return read_json(folder / "l.json")
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cairn.config.evaluate import DEFAULT_METRICS, Metric
-from cairn.evaluate.ranking import first_share, holm, metric_ranks, places, task_ranks, tiers
+from cairn.evaluate.ranking import first_share, holm, metric_ranks, places, printed, task_ranks, tiers
 from cairn.io.tables import read_table
 
 AUROC = DEFAULT_METRICS["classification"][0]
@@ -98,3 +98,10 @@ def test_first_share_splits_ties():
 def test_holm_against_a_hand_computed_case():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([]) == []
+
+
+def test_values_are_rounded_as_they_print():
+    values = np.array([[0.7005, 0.0625, 0.0005, 12.3455, -0.0004, 1.0, np.nan]])
+    said = [f"{v:.3f}" for v in values[0]]
+    assert [f"{v:.3f}" for v in printed(values, 3)[0]] == said
+    assert metric_ranks(np.array([[0.7005, 0.701, 0.7004]]), AUROC).tolist() == [[1, 1, 3]]

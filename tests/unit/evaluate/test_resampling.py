@@ -1,11 +1,10 @@
-"""Guards the intervals: paired resamples, subjects as units, coverage near what they claim."""
+"""Guards the bootstrap: paired resamples, subjects as units."""
 
 import numpy as np
 import pytest
 
 from cairn.evaluate.cases import Case
-from cairn.evaluate.metrics.discrimination import auroc_resampled
-from cairn.evaluate.resampling import interval, metric_values, resample_counts
+from cairn.evaluate.resampling import metric_values, resample_counts
 from cairn.evaluate.tables import as_arrays
 
 
@@ -34,21 +33,3 @@ def test_metrics_of_resamples_equal_the_plain_metric_of_the_drawn_cases():
     error = np.abs(cases.prediction[0] - cases.label)
     assert values.shape == (1, 20)
     assert values[0] == pytest.approx([np.repeat(error, row).mean() for row in counts])
-
-
-def test_interval_leaves_out_undefined_resamples():
-    assert interval(np.array([np.nan, 1.0, 1.0]), 0.95) == (1.0, 1.0)
-    assert interval(np.array([np.nan]), 0.95) == (None, None)
-
-
-@pytest.mark.parametrize("n", [40, 120])
-def test_intervals_cover_the_true_auroc_about_as_often_as_they_claim(n):
-    rng = np.random.default_rng(7)
-    truth, covered, trials = 0.7602, 0, 300  # Φ(1 / √2)
-    for trial in range(trials):
-        labels = np.arange(n) % 2
-        scores = rng.normal(labels, 1.0)
-        counts = resample_counts([f"{i}" for i in range(n)], 300, "t", "c", trial)
-        low, high = interval(auroc_resampled(labels, scores, counts), 0.95)
-        covered += low <= truth <= high
-    assert 0.90 <= covered / trials <= 0.98

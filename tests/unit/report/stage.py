@@ -131,8 +131,9 @@ def built(
     """A finished experiment under ``root``: the report's job, the leaderboard and all other files."""
     cases, scores = world.evaluated(root, n, seeds, runs, config, tasks)
     board = root / "leaderboard" / "leaderboard.json"
-    leaderboard(world.board_job(runs, config, tasks), cases, scores, board.with_suffix(".csv"), board)
-    return job(runs, tasks, seeds, note), board, files(root, runs, tasks, seeds, cases)
+    stable = board.with_name("stability.json")
+    leaderboard(world.board_job(runs, config, tasks), cases, scores, board.with_suffix(".csv"), board, stable)
+    return job(runs, tasks, seeds, note), board, {**files(root, runs, tasks, seeds, cases), "stability": [stable]}
 
 
 def job(runs: Sequence[Run], tasks: Sequence[str], seeds: int = 3, note: str = "") -> ReportJob:

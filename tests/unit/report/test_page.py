@@ -71,15 +71,15 @@ def test_page_says_what_was_run_and_what_it_does_not_show(made):
     text = unescape(re.sub(r"<[^>]+>", " ", made[0].read_text()))
     for said in (
         "measures the pipeline, not clinical skill", "Test CPU", "6 min 32 s", "numpy 2.3.5", "shown, not ranked",
-        "The large profile <config/large.yaml> can tell.", "How to read this", "2 mm voxels", "12 cases",
+        "The large profile <config/large.yaml> can tell.", "How to read this", "How stable is this ranking?", "2 mm voxels", "12 cases",
     ):  # fmt: skip
         assert said in text, said
 
 
 def test_pictures_are_all_there_and_the_figure_is_a_png(made):
     text = made[0].read_text()
-    # ranks; three tasks with metric forest and plot; slices; curves of pretraining and three tasks
-    assert text.count("<figure") == 1 + 2 * 3 + 1 + 4
+    # ranks; four of stability; three tasks with metric forest and plot; slices; curves of pretraining and three tasks
+    assert text.count("<figure") == 1 + 4 + 2 * 3 + 1 + 4
     assert made[0].with_name("leaderboard.png").read_bytes().startswith(b"\x89PNG")
     assert all(re.findall(r'<img src="data:image/[^"]+" alt="[^"]{10,}"', text))
 

@@ -1,0 +1,74 @@
+"""Guards the intervals: they cover what they claim, also on 20 cases; they say something where resamples are silent."""
+
+import numpy as np
+import pytest
+from populations import SIZES, WORLDS, coverage
+
+from cairn.evaluate.intervals import percentile_interval, resampled_interval, score_interval
+from cairn.evaluate.tables import RunCases
+
+ERROR = 0.005  # standard error of a share near 95 % in 2,000 simulations
+SHORT_OF_IT = {
+    ("Dice 0.64, 10% missed", 20): (0.91, 0.93)
+}  # in one of eight test sets nothing is missed: no sign of it
+BY_NAME = {w.name: w for w in WORLDS}
+
+
+def cases(label, prediction, subjects=None):
+    values = np.asarray(prediction, float)[None]
+    names = subjects or [f"{i:03d}" for i in range(len(label))]
+    keys = tuple((s, f"{i}") for i, s in enumerate(names))
+    return RunCases("test", (0,), keys, np.asarray(label, float), values, values, values, ())
+
+
+@pytest.mark.parametrize("name", ["AUROC 0.7", "AUROC 0.9", "Dice 0.12, 70% missed", "MAE 7.1 years, laplace", "Pearson r 0.6"])  # noqa: E501  # fmt: skip
+def test_on_20_cases_intervals_cover_and_plain_percentiles_do_not(name):
+    corrected, plain = coverage(BY_NAME[name], 20, 400, 200)
+    assert 0.925 <= corrected <= 0.98
+    assert plain < corrected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("world", WORLDS, ids=lambda w: w.name)
+@pytest.mark.parametrize("n", SIZES)
+def test_intervals_cover_the_truth_in_93_to_97_percent(world, n):
+    found, _ = coverage(world, n, 2000, 1000)
+    low, high = SHORT_OF_IT.get((world.name, n), (0.93, 0.97))
+    assert low - ERROR <= found <= high + ERROR
+
+
+def test_undefined_resamples_are_left_out():
+    assert percentile_interval(np.array([np.nan, 1.0, 1.0]), 0.95) == (1.0, 1.0)
+    assert percentile_interval(np.array([np.nan]), 0.95) == (None, None)
+    assert resampled_interval("mae", np.array([np.nan, 2.0, 2.0]), 9, 0.95) == (2.0, 2.0)
+    assert resampled_interval("auroc", np.array([np.nan]), 9, 0.95) == (None, None)
+
+
+def test_intervals_are_wider_on_few_subjects_and_plain_percentiles_on_many():
+    values = np.random.default_rng(0).normal(size=20_000)
+    few, many = (resampled_interval("auroc", values, n, 0.95) for n in (20, 100_000))
+    assert np.allclose(many, percentile_interval(values, 0.95), atol=1e-3)
+    assert few == pytest.approx((-2.147, 2.147), abs=0.06)  # √(20/19) t(0.975; 19)
+    one = resampled_interval("auroc", values, 1, 0.95)
+    assert one == pytest.approx((values.min(), values.max()))
+
+
+def test_means_lean_to_the_longer_tail_and_mirror_with_their_sign():
+    values = np.random.default_rng(0).gamma(4.0, size=20_000)
+    leaning, upright = (resampled_interval(m, values, 107, 0.95) for m in ("mae", "auroc"))
+    assert leaning[0] > upright[0]
+    assert leaning[1] > upright[1]
+    mirrored = resampled_interval("mae", -values, 107, 0.95)
+    assert mirrored == pytest.approx((-leaning[1], -leaning[0]))
+
+
+def test_a_score_at_its_bound_is_no_certainty():
+    every_missed = cases(np.full(20, np.nan), np.zeros(20))
+    assert score_interval("dice", 0.0, np.zeros(99), every_missed, 0.95) == (0.0, pytest.approx(1 - 0.025 ** (1 / 20)))
+    parted = cases([0] * 7 + [1] * 13, range(20))
+    low, high = score_interval("auroc", 1.0, np.ones(99), parted, 0.95)
+    assert (low, high) == (pytest.approx(0.025 ** (1 / 7)), 1.0)
+    twice = cases([0, 0, 1, 1], range(4), ["a", "a", "b", "b"])  # one subject a class
+    assert score_interval("auroc", 1.0, np.ones(99), twice, 0.95)[0] == pytest.approx(0.025)
+    assert score_interval("mae", 0.0, np.zeros(99), every_missed, 0.95) == (0.0, 0.0)
+    assert score_interval("dice", 0.0, np.zeros(0), every_missed, 0.95) == (None, None)
