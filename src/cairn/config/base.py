@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, ValidationError
 
 from cairn.errors import CairnError
 
@@ -17,6 +17,11 @@ class Section(BaseModel):
     """A configuration section. Units stand in the field names: ``_mm``, ``_s``, ``_years``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
+
+
+def by_kind(default: str) -> Discriminator:
+    """Tells the members of a union of sections apart by ``kind``; data without it are of kind ``default``."""
+    return Discriminator(lambda v: v.get("kind", default) if isinstance(v, Mapping) else v.kind)
 
 
 def parse(section: type[S], data: Mapping[str, Any], where: str = "config") -> S:
@@ -33,34 +38,32 @@ def parse(section: type[S], data: Mapping[str, Any], where: str = "config") -> S
 
 
 def _explain(section: type[BaseModel], error: dict[str, Any], where: str) -> str:
-    parts, models = _walk(section, error["loc"])
-    path = ".".join(parts)
+    path, _ = _walk(section, error["loc"])
     if error["type"] != "extra_forbidden":
         return f"{where}: '{path}': {error['msg']} (got {error['input']!r})"
+    _, models = _walk(section, error["loc"][:-1])
     known = sorted({name for model in models for name in model.model_fields})
     near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1, cutoff=0.5)
-    hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(sorted(known))}"
+    hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
     return f"{where}: unknown key '{path}' ({hint})"
 
 
-def _walk(section: type[BaseModel], loc: tuple[Any, ...]) -> tuple[list[str], set[type[BaseModel]]]:
-    """The path as the user wrote it, and the models that its last key may belong to.
+def _walk(section: type[BaseModel], loc: tuple[Any, ...]) -> tuple[str, set[type[BaseModel]]]:
+    """The key that ``loc`` means, and the models found there: through nested models, lists, mappings and unions.
 
-    Through nested models, lists and dicts of models. Where sections are told apart by ``kind``, pydantic puts the kind
-    into ``loc``: it narrows the models, and is no part of the path.
+    Pydantic puts the kind of a union's member into ``loc``; the user's file has no such key.
     """
-    models, owners, path, free = {section}, {section}, [], False
+    models, path, free = {section}, [], False
     for part in loc:
-        of_kind = {m for m in models if "kind" in m.model_fields and m.model_fields["kind"].default == part}
-        if of_kind and len(models) > 1 and not free:
-            models = of_kind
+        members = {m for m in models if "kind" in m.model_fields and m.model_fields["kind"].default == part}
+        if members and not free:
+            models = members
             continue
         path.append(str(part))
-        fields = [m.model_fields[part] for m in models if part in m.model_fields and not free]
-        owners = models
-        models = {n for field in fields for n in _models_in(field.annotation)} or models
-        free = any("Mapping" in str(field.annotation) for field in fields)
-    return path, owners
+        fields = [] if free else [m.model_fields[part] for m in models if part in m.model_fields]
+        models = {n for f in fields for n in _models_in(f.annotation)} or models
+        free = any(get_origin(f.annotation) in (Mapping, dict, tuple, list) for f in fields)
+    return ".".join(path), models
 
 
 def _models_in(annotation: Any) -> set[type[BaseModel]]:
