@@ -100,8 +100,8 @@ class SelfDistillation(Objective):
         deep = self.encoder(hide(wide, hidden)[:, None])[-1]
         whole = pooled(deep)
         features = torch.cat([whole, pooled(self.encoder(local[:, None])[-1])])
-        logits = self.crop_head(features).float().unflatten(0, (2 + c.local_crops, -1))
-        hidden_logits = self.place_head(deep.movedim(1, -1)[hidden]).float()
+        logits = self.crop_head(features).unflatten(0, (2 + c.local_crops, -1))
+        hidden_logits = self.place_head(deep.movedim(1, -1)[hidden])
         return (
             c.dino_weight * view_loss(crops.unflatten(0, (2, -1)), logits, c.student_temperature)
             + c.ibot_weight * hidden_loss(places, hidden_logits, hidden, c.student_temperature)
@@ -111,8 +111,8 @@ class SelfDistillation(Objective):
     def _teacher_targets(self, wide_NXYZ: Tensor, hidden_NXYZ: Tensor) -> tuple[Tensor, Tensor]:
         """What the teacher assigns to each global crop ``[N, K]``, and to each hidden place ``[M, K]``."""
         deep = self.teacher_encoder(wide_NXYZ[:, None])[-1]  # a teacher's outputs carry no gradient
-        crops = self.teacher_crop_head(pooled(deep)).float()
-        places = self.teacher_place_head(deep.movedim(1, -1)[hidden_NXYZ]).float()
+        crops = self.teacher_crop_head(pooled(deep))
+        places = self.teacher_place_head(deep.movedim(1, -1)[hidden_NXYZ])
         targets = self._targets(crops, self.crop_centre), self._targets(places, self.place_centre)
         if self.training:
             self.crop_centre.lerp_(crops.mean(dim=0), 1 - self.config.centre_momentum)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from cairn.ssl.latents_heads import full_precision
+
 
 def common_region(shift_N3: Tensor, size: Sequence[int], stride: int) -> tuple[Tensor, Tensor]:
     """Edges (low, high) of the common region in the first crop's voxels, ``[N, 3]``; the second's are less ``shift``.
@@ -45,4 +47,5 @@ def roi_align(x_NCXYZ: Tensor, low_N3: Tensor, high_N3: Tensor, stride: int, poi
         nearest = (place / stride - 0.5).clamp(0, count - 1)
         weight = 1 - (nearest[:, :, None] - torch.arange(count, device=x_NCXYZ.device)).abs()
         matrices.append(weight.clamp_min(0).to(x_NCXYZ.dtype))
-    return torch.einsum("ncxyz,npx,nqy,nrz->ncpqr", x_NCXYZ, *matrices)
+    with full_precision(x_NCXYZ):
+        return torch.einsum("ncxyz,npx,nqy,nrz->ncpqr", x_NCXYZ, *matrices)

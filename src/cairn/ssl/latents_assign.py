@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from cairn.ssl.latents_heads import full_precision
+
 
 def centred(logits_NK: Tensor, centre_K: Tensor, temperature: float) -> Tensor:
     """Targets ``[N, K]`` of DINO (Caron et al. 2021): softmax of what exceeds the running centre."""
@@ -36,7 +38,8 @@ def view_loss(targets_TNK: Tensor, logits_VNK: Tensor, temperature: float) -> Te
         temperature: the student's.
     """
     log = functional.log_softmax(logits_VNK / temperature, dim=2)
-    pairs = -torch.einsum("tnk,vnk->tv", targets_TNK, log) / targets_TNK.shape[1]
+    with full_precision(log):
+        pairs = -torch.einsum("tnk,vnk->tv", targets_TNK, log) / targets_TNK.shape[1]
     same = torch.eye(*pairs.shape, dtype=torch.bool, device=pairs.device)
     return pairs[~same].mean()
 
@@ -63,6 +66,6 @@ def koleo(x_NC: Tensor, tiny: float = 1e-8) -> Tensor:
     if len(x_NC) < 2:
         return x_NC.sum() * 0.0
     x = functional.normalize(x_NC, dim=1)
-    with torch.no_grad():
+    with torch.no_grad(), full_precision(x):
         nearest = (x @ x.T).fill_diagonal_(-2.0).argmax(dim=1)
     return -(functional.pairwise_distance(x, x[nearest], eps=tiny) + tiny).log().mean()

@@ -5,12 +5,25 @@ No batch norm anywhere: batches are small, and a validation sees one session at 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+
+@contextmanager
+def full_precision(x: Tensor) -> Iterator[None]:
+    """Context in which products on the device of ``x`` are not narrowed to bfloat16: its 8 bits spoil a softmax."""
+    with torch.autocast(x.device.type, enabled=False):
+        yield
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """``x``, widened where it has fewer bits."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def perceptron(sizes: Sequence[int]) -> nn.Sequential:
@@ -39,9 +52,10 @@ class PrototypeHead(nn.Module):  # type: ignore[misc]
         nn.init.trunc_normal_(self.prototypes, std=0.02)
 
     def forward(self, x_NC: Tensor) -> Tensor:
-        """Cosines ``[N, K]``. The prototypes' lengths do not count: they are weight-normalised with gain 1."""
-        x = functional.normalize(self.perceptron(x_NC), dim=1)
-        return functional.linear(x, functional.normalize(self.prototypes, dim=1))
+        """Cosines ``[N, K]``, float32. The prototypes' lengths do not count: they are weight-normalised with gain 1."""
+        x = functional.normalize(at_least_float32(self.perceptron(x_NC)), dim=1)
+        with full_precision(x):
+            return functional.linear(x, functional.normalize(self.prototypes, dim=1))
 
 
 def nt_xent(a_NC: Tensor, b_NC: Tensor, temperature: float) -> Tensor:
@@ -49,7 +63,8 @@ def nt_xent(a_NC: Tensor, b_NC: Tensor, temperature: float) -> Tensor:
     z = functional.normalize(torch.cat([a_NC, b_NC]), dim=1)
     count = len(a_NC)
     itself = torch.eye(2 * count, dtype=torch.bool, device=z.device)
-    logits = (z @ z.T / temperature).masked_fill(itself, float("-inf"))
+    with full_precision(z):
+        logits = (z @ z.T / temperature).masked_fill(itself, float("-inf"))
     partner = torch.arange(2 * count, device=z.device).roll(count)
     return functional.cross_entropy(logits, partner)
 

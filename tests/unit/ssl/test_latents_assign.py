@@ -5,8 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
+from cairn.ssl.latents_align import roi_align
 from cairn.ssl.latents_assign import centred, hidden_loss, koleo, sinkhorn, view_loss
+from cairn.ssl.latents_heads import PrototypeHead, nt_xent
 
 
 def softmax(x):
@@ -94,6 +97,30 @@ def test_koleo_of_degenerate_batches():
         loss.backward()
         assert 10 < float(loss.detach()) < 20  # alike is the worst there is
         assert alike.grad.isfinite().all()
+
+
+def test_losses_are_not_narrowed_to_bfloat16():
+    """On a GPU the loop runs everything under autocast."""
+    torch.manual_seed(0)
+    x, y = torch.randn(2, 6, 8)
+    targets, logits = torch.rand(2, 3, 5).softmax(dim=2), torch.randn(4, 3, 5)
+    place, low, high = torch.randn(1, 2, 3, 3, 3), torch.full((1, 3), 3.3).double(), torch.full((1, 3), 9.1).double()
+    head = PrototypeHead(8, 8, 4, 7)
+    with torch.no_grad():
+        z = head.perceptron(x)
+        plain = functional.normalize(z, dim=1) @ functional.normalize(head.prototypes, dim=1).T
+        head.perceptron = torch.nn.Identity()
+
+    def losses():
+        return (
+            koleo(x), view_loss(targets, logits, 0.1), nt_xent(x, y, 0.5), roi_align(place, low, high, 4, 3),
+            head(z),
+        )  # fmt: skip
+
+    exact = losses()
+    assert torch.allclose(exact[-1], plain, atol=1e-6)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert all(torch.equal(a, b) for a, b in zip(exact, losses(), strict=True))
 
 
 def test_koleo_pushes_apart():
