@@ -264,9 +264,9 @@ class Plan:
     def labels_job(self, dataset: str) -> str:
         """What gathering the labels of a data set needs."""
         task = self.tasks[self.task_of(dataset)]
-        return _json({
-            "kind": task.kind, "mask_sequence": task.mask_sequence, "cohort": self.datasets[dataset].kind == "cohort",
-        })  # fmt: skip
+        job = {"kind": task.kind, "mask_sequence": task.mask_sequence}
+        job["cohort"] = self.datasets[dataset].kind == "cohort"
+        return _json(job | ({"classes": list(task.classes)} if task.classes else {}))
 
     def leakage_job(self) -> str:
         """What the leakage check needs."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cairn.baselines.tabular import Array, apply_tabular
-from cairn.baselines.voxels import apply_voxels
+from cairn.baselines.voxels import apply_classes, apply_voxels
 from cairn.config.tasks import TaskSpec
 from cairn.tasks.cases import Case
 
@@ -18,6 +18,8 @@ def classical_predictor(model: Path, meta: Mapping[str, Any]) -> tuple[Callable[
 
     arrays = load_file(model)
     task = TaskSpec(**meta["task"])
+    if task.classes:
+        return lambda case: apply_classes(task, arrays, meta["facts"], case), task.threshold
     if task.kind == "segmentation":
         return lambda case: apply_voxels(task, arrays, case), float(meta["facts"]["threshold"])
     return lambda case: apply_tabular(task, arrays, case), task.threshold

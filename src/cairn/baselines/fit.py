@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from cairn.baselines.tabular import Array, fit_tabular
-from cairn.baselines.voxels import fit_voxels
+from cairn.baselines.voxels import fit_classes, fit_voxels
 from cairn.errors import CairnError
 from cairn.io.atomic import atomic_path, sha256, write_text
 from cairn.io.sessions import open_sessions
 from cairn.nets.meta import pack_meta
 from cairn.tasks.cases import labelled_cases
-from cairn.tasks.targets import class_label, grid_mask, number_label
+from cairn.tasks.targets import class_label, grid_labels, grid_mask, number_label
 from cairn.train.jobs import FinetuneJob
 
 
@@ -36,9 +36,9 @@ def fit_classical(
     pairs = list(zip(labelled.cases, labelled.labels, strict=True))
     arrays: dict[str, Array]
     if task.kind == "segmentation":
-        masks = [grid_mask(task, case, label) for case, label in pairs]
-        most = job.finetune.classical_max_voxels
-        arrays, facts, records = fit_voxels(task, labelled.cases, masks, job.seed, most)
+        read_mask, fit = (grid_labels, fit_classes) if task.classes else (grid_mask, fit_voxels)
+        masks = [read_mask(task, case, label) for case, label in pairs]
+        arrays, facts, records = fit(task, labelled.cases, masks, job.seed, job.finetune.classical_max_voxels)
     else:
         read = class_label if task.kind == "classification" else number_label
         targets = np.array([float(read(case, label)) for case, label in pairs])

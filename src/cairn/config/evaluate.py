@@ -10,17 +10,19 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from cairn.config.base import Section
 from cairn.config.runs import Run
 
-Kind = Literal["classification", "segmentation", "regression"]
-MetricName = Literal["auroc", "dice", "nsd", "mae", "pearson_r"]
+Kind = Literal["classification", "segmentation", "regression", "probe"]
+MetricName = Literal["auroc", "auroc_ovr", "f1_macro", "dice", "nsd", "mae", "pearson_r"]
 USED_BY_KIND: Mapping[str, frozenset[str]] = {
     "classification": frozenset(),
     "segmentation": frozenset({"nsd_tolerance_mm", "dice_both_empty", "nsd_both_empty"}),
     "regression": frozenset({"max_age_years", "worst_error_years"}),
+    "probe": frozenset(),
 }
 SUITS: Mapping[str, tuple[MetricName, ...]] = {
     "classification": ("auroc",),
     "segmentation": ("dice", "nsd"),
     "regression": ("mae", "pearson_r"),
+    "probe": ("auroc_ovr", "f1_macro"),
 }
 
 
@@ -28,7 +30,8 @@ class Metric(Section):
     """A metric of a task: its direction, and the precision at which two runs are equal."""
 
     name: MetricName
-    """``auroc``, ``dice``, ``nsd``, ``mae`` (years) or ``pearson_r``."""
+    """``auroc``, ``dice``, ``nsd``, ``mae`` (years), ``pearson_r``; of a probe ``auroc_ovr`` (each class against the
+    rest, mean) and ``f1_macro``."""
     title: str
     """Name on the leaderboard."""
     unit: str = ""
@@ -48,6 +51,7 @@ DEFAULT_METRICS: Mapping[Kind, tuple[Metric, ...]] = {
         Metric(name="mae", title="MAE", unit="years", higher_is_better=False, worst=100.0),
         Metric(name="pearson_r", title="Pearson r", worst=-1.0),
     ),
+    "probe": (Metric(name="auroc_ovr", title="AUROC (OvR)"), Metric(name="f1_macro", title="F1 (macro)")),
 }
 
 
@@ -106,6 +110,10 @@ class TaskRef(Section):
     """Kind of target."""
     title: str = ""
     """Name on the leaderboard; default: the identifier in words."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes, where there are several."""
+    edges: tuple[float, ...] = ()
+    """Where classes of a number end."""
 
     @property
     def heading(self) -> str:

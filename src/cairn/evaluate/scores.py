@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cairn.config.evaluate import EvaluateJob
+from cairn.config.evaluate import EvaluateJob, TaskRef
 from cairn.errors import CairnError
 from cairn.evaluate.cases import OK, score_cases
 from cairn.evaluate.resampling import interval, metric_values, resample_counts
@@ -37,7 +37,7 @@ def evaluate(job: EvaluateJob, labels: Path, predictions: Sequence[Path], cases:
             "Give one table a seed, in the order of the seeds.", "seeds",
         )  # fmt: skip
     by_seed = {
-        seed: score_cases(labels, table, job.task.kind, job.evaluate)
+        seed: score_cases(labels, table, job.task.kind, job.evaluate, job.task.classes, job.task.edges)
         for seed, table in zip(job.seeds, predictions, strict=True)
     }
     write_cases(cases, job.cohort, by_seed)
@@ -54,9 +54,9 @@ def score_rows(job: EvaluateJob, cases: RunCases) -> list[dict[str, Any]]:
     counts = resample_counts(cases.subjects, config.resamples, job.task.name, job.cohort, job.seed)
     once = np.ones((1, len(cases.keys)), np.int64)
     rows = []
-    for metric in config.metrics[job.task.kind]:
-        value = metric_values(metric.name, cases, once, config.worst_error_years)[:, 0]
-        spread = metric_values(metric.name, cases, counts, config.worst_error_years)
+    for name in [m.name for m in config.metrics[job.task.kind]] + class_metrics(job.task, cases):
+        value = metric_values(name, cases, once, config.worst_error_years)[:, 0]
+        spread = metric_values(name, cases, counts, config.worst_error_years)
         for seed, plain, resampled in [
             *zip(cases.seeds, value, spread, strict=True),
             (SEED_MEAN, value.mean(), spread.mean(axis=0)),
@@ -65,7 +65,12 @@ def score_rows(job: EvaluateJob, cases: RunCases) -> list[dict[str, Any]]:
             low, high = (None, None) if undefined else interval(resampled, config.confidence)
             rows.append({
                 "run": job.run, "track": job.track, "task": job.task.name, "cohort": job.cohort, "seed": seed,
-                "metric": metric.name, "value": None if undefined else float(plain), "ci_low": low, "ci_high": high,
+                "metric": name, "value": None if undefined else float(plain), "ci_low": low, "ci_high": high,
                 "n": len(cases.keys),
             })  # fmt: skip
     return rows
+
+
+def class_metrics(task: TaskRef, cases: RunCases) -> list[str]:
+    """Metrics of single classes of a mask, scored beside those of the whole; nothing ranks by them."""
+    return list(cases.parts) if task.kind == "segmentation" else []

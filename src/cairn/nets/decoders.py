@@ -38,18 +38,19 @@ class SkipDecoder(nn.Module):  # type: ignore[misc]
 
     Args:
         config: the encoder's.
+        outputs: logits a voxel.
     """
 
-    def __init__(self, config: NetworkConfig) -> None:
+    def __init__(self, config: NetworkConfig, outputs: int = 1) -> None:
         super().__init__()
         self.ups, self.convolutions = nn.ModuleList(), nn.ModuleList()
         for deep, fine in pairwise(reversed(config.channels)):
             self.ups.append(upsampling(deep, fine))
             self.convolutions.append(convolution(fine, fine))
-        self.head = upsampling(config.channels[0], 1, config.stem_stride)
+        self.head = upsampling(config.channels[0], outputs, config.stem_stride)
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        """Logits ``[B, 1, X, Y, Z]`` from the features of all stages, finest first."""
+        """Logits ``[B, outputs, X, Y, Z]`` from the features of all stages, finest first."""
         x = features[-1]
         for up, convolve, skip in zip(self.ups, self.convolutions, reversed(features[:-1]), strict=True):
             x = convolve(up(x) + skip)

@@ -16,7 +16,7 @@ from cairn.config.tasks import TaskSpec
 from cairn.config.training import Device
 from cairn.errors import CairnError
 from cairn.io.atomic import sha256
-from cairn.io.geometry import probability_to_native
+from cairn.io.geometry import labels_to_native, probability_to_native
 from cairn.io.nifti import write_scan
 from cairn.io.sessions import Session, open_sessions
 from cairn.io.tables import PREDICTION_COLUMNS, write_table
@@ -115,7 +115,10 @@ def predict_session(
     if task.kind != "segmentation":
         return row | {"value": repr(float(out))}
     geometry = session.geometry
-    native = probability_to_native(out, geometry, task.mask_sequence) >= threshold
+    if task.classes:
+        native = labels_to_native(out, geometry, task.mask_sequence)
+    else:
+        native = (probability_to_native(out, geometry, task.mask_sequence) >= threshold).astype(np.uint8)
     path = folder / f"sub-{session.subject}_ses-{session.session}_mask.nii.gz"
-    write_scan(path, native.astype(np.uint8), geometry.sequences[task.mask_sequence].native_affine)
+    write_scan(path, native, geometry.sequences[task.mask_sequence].native_affine)
     return row | {"mask": f"{MASKS}/{path.name}", "mask_sha256": sha256(path)}

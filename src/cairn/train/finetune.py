@@ -56,8 +56,8 @@ class FinetuneProblem(Problem):
         if self.patch and any(n % self.network.stride for n in self.patch):
             reason = f"finetune: patch_voxels {self.patch} does not divide by the network's stride."
             raise CairnError(reason, f"Take multiples of {self.network.stride}.", code="config")
-        self.module = build_model(self.network, self.task.dense, derived_seed(job.seed, "weights"))
-        self.module.set_prior(self.task.prior_logit)
+        self.module = build_model(self.network, self.task.dense, derived_seed(job.seed, "weights"), self.task.outputs)
+        self.module.set_prior(*self.task.prior_logits)
 
     def batch(self, step: int) -> dict[str, Tensor]:
         """Augmented samples of the step: shuffled epochs, each drawn by (seed, step, sample)."""
@@ -66,7 +66,8 @@ class FinetuneProblem(Problem):
         for sample in range(size):
             place = self.train[shuffled(self.seed, "finetune order", len(self.train), step * size + sample)]
             draw = generator(self.seed, "finetune sample", step, sample)
-            samples.append(training_sample(self.cases[place], self.targets[place], self.box, self.recipe, draw))
+            what = (self.cases[place], self.targets[place], self.box, self.recipe, draw)
+            samples.append(training_sample(*what, classes=max(1, len(self.job.task.classes))))
         return collate(samples)
 
     def loss(self, batch: Mapping[str, Tensor]) -> Tensor:
