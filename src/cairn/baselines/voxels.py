@@ -85,7 +85,9 @@ def fit_classes(
     Raises:
         CairnError: when no case holds one of the classes.
     """
-    arrays, facts, records = {}, {}, []
+    arrays: dict[str, Array] = {}
+    facts: dict[str, Any] = {}
+    records: list[dict[str, Any]] = []
     for number, name in enumerate(task.classes, start=1):
         own, found, lines = fit_voxels(task, cases, [t == number for t in targets], seed, max_voxels)
         arrays |= {f"{name}.{key}": value for key, value in own.items()}
@@ -171,4 +173,4 @@ def apply_classes(
         p, t = apply_voxels(task, own, case), np.float32(facts[name]["threshold"])
         maps.append(p * (1 - t) / (p * (1 - t) + (1 - p) * t))
     found = np.stack(maps)
-    return np.concatenate([1 - found.max(axis=0, keepdims=True), found]).astype(np.float32)
+    return np.asarray(np.concatenate([1 - found.max(axis=0, keepdims=True), found]), np.float32)

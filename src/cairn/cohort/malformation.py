@@ -7,17 +7,15 @@ is thickened inwards, its border rippled, and its sulci closed.
 
 from __future__ import annotations
 
-import torch
-
 from cairn.cohort.anatomy import CSF, GM, WM, Anatomy
 from cairn.cohort.fields import smooth, step
 from cairn.cohort.lesions import Territory, in_territory
 from cairn.cohort.plan import Visit
 
 PLACES = {
-    "perisylvian": Territory(0.6, (0.34, 0.39), (0.46, 0.64), (0.44, 0.56), (0.12, 0.16, 0.13)),
-    "frontal": Territory(0.2, (0.26, 0.34), (0.72, 0.82), (0.52, 0.70), (0.14, 0.13, 0.14)),
-    "parietal": Territory(0.2, (0.26, 0.34), (0.24, 0.38), (0.60, 0.76), (0.13, 0.14, 0.13)),
+    "perisylvian": Territory(0.6, (0.34, 0.39), (0.46, 0.64), (0.44, 0.56), (0.10, 0.14, 0.11)),
+    "frontal": Territory(0.2, (0.26, 0.34), (0.72, 0.82), (0.52, 0.70), (0.12, 0.11, 0.12)),
+    "parietal": Territory(0.2, (0.26, 0.34), (0.24, 0.38), (0.60, 0.76), (0.11, 0.12, 0.11)),
 }
 DEEP = {
     "frontal horn": Territory(0.4, (0.13, 0.17), (0.62, 0.70), (0.54, 0.62), (0.075, 0.085, 0.08)),
@@ -34,7 +32,7 @@ def add_polymicrogyria(anatomy: Anatomy, visit: Visit) -> None:
     patch = in_territory(anatomy, visit, "malformation", tuple(PLACES), PLACES)
     near = smooth(anatomy.fractions[GM], CORTEX_MM / anatomy.voxel_mm)
     ripple = anatomy.field(visit, "malformation-ripple", RIPPLE_MM)
-    thick = patch * step(near - 0.16 + 0.09 * ripple, 0.03) * anatomy.fractions[WM]
+    thick = patch * step(near - 0.20 + 0.09 * ripple, 0.03) * anatomy.fractions[WM]
     around = smooth(patch, CORTEX_MM / anatomy.voxel_mm)
     fused = FUSED * step(around - 0.3, 0.06) * anatomy.fractions[CSF] * step(anatomy.depth_mm - 2, 0.6)
     fused = fused * (anatomy.ventricle_mm > 6)
@@ -48,7 +46,7 @@ def add_polymicrogyria(anatomy: Anatomy, visit: Visit) -> None:
 def add_heterotopia(anatomy: Anatomy, visit: Visit) -> None:
     """Grey matter deep in the white, cortex as it should be: as much grey matter, and not the finding."""
     blob = in_territory(anatomy, visit, "heterotopia", tuple(DEEP), DEEP)
-    moved = blob * anatomy.fractions[WM] * step(anatomy.depth_mm - 10, 1.5)
+    moved = blob * anatomy.fractions[WM] * step(anatomy.depth_mm - 8, 1.5)
     anatomy.fractions[WM] -= moved
     anatomy.fractions[GM] += moved
     anatomy.residual = anatomy.residual * (1 - moved)

@@ -147,7 +147,7 @@ def _truth(
     }  # fmt: skip
     if spec.role == "pretrain":
         return None, entry, masks
-    value = visit.label
+    value: float | None = visit.label
     if spec.role in ("age", "population"):
         value = round(visit.age_years, 2)
     label = {"subject": visit.subject, "session": visit.session, "value": value, "mask": mask}
@@ -161,7 +161,7 @@ def label_map(shares_KXYZ: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     """
     cut = [share >= min(0.5, 0.5 * float(share.max())) for share in shares_KXYZ]
     largest = shares_KXYZ.argmax(axis=0)
-    return np.sum([(k + 1) * (c & (largest == k)) for k, c in enumerate(cut)], axis=0).astype(np.uint8)
+    return np.asarray(np.sum([(k + 1) * (c & (largest == k)) for k, c in enumerate(cut)], axis=0), np.uint8)
 
 
 def _folder(visit: Visit) -> str:

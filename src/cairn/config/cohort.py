@@ -141,7 +141,9 @@ class CohortSet(Section):
     def protocol(self, sequence: Sequence, habit: Protocol) -> Protocol:
         """How this set takes a sequence at a site of that habit."""
         fine = FINE_MM.get(self.role, {}).get(sequence)
-        return habit if fine is None else habit.model_copy(update={"in_plane_mm": fine, "slice_mm": fine, "gap_mm": 0.0})
+        return (
+            habit if fine is None else habit.model_copy(update={"in_plane_mm": fine, "slice_mm": fine, "gap_mm": 0.0})
+        )
 
     @property
     def size(self) -> int:

@@ -55,6 +55,24 @@ DEFAULT_METRICS: Mapping[Kind, tuple[Metric, ...]] = {
 }
 
 
+class FairnessConfig(Section):
+    """Fairness over age and sex of the test sets (FOMO26's bias task); ranks nothing."""
+
+    enabled: bool = False
+    """Score every run by age band and sex."""
+    age_edges_years: tuple[float, ...] = Field(default=(40.0, 60.0), min_length=1)
+    """Ages at which a band ends and the next begins."""
+    min_cases: int = Field(default=10, ge=1)
+    """A group with fewer test sessions is reported and left out: its value would be chance."""
+
+    @field_validator("age_edges_years")
+    @classmethod
+    def _rise(cls, edges: tuple[float, ...]) -> tuple[float, ...]:
+        if list(edges) != sorted(set(edges)):
+            raise ValueError("must rise")
+        return edges
+
+
 class EvaluateConfig(Section):
     """Metrics, intervals, tests and ranks."""
 
@@ -78,6 +96,8 @@ class EvaluateConfig(Section):
     """Sign flips of each paired test between two runs. 0: no tests."""
     significance: float = Field(default=0.05, gt=0, lt=1)
     """A Holm-corrected p-value below this counts as a difference."""
+    fairness: FairnessConfig = FairnessConfig()
+    """Groups of the test set, compared."""
 
     @field_validator("metrics", mode="before")
     @classmethod
@@ -86,7 +106,7 @@ class EvaluateConfig(Section):
 
     def for_kind(self, kind: Kind) -> dict[str, Any]:
         """What scoring the cases of one kind of task uses, as plain data: the rest touches no score."""
-        uses = {"resamples", "confidence", *USED_BY_KIND[kind]}
+        uses = {"resamples", "confidence", *USED_BY_KIND[kind], *(["fairness"] if self.fairness.enabled else [])}
         metrics = {kind: [{"name": m.name, "title": m.name} for m in self.metrics[kind]]}
         return {**self.model_dump(mode="json", include=uses), "metrics": metrics}
 

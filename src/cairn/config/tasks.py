@@ -33,8 +33,8 @@ class TaskInputs(Section):
     threshold: float = Field(default=0.5, gt=0, lt=1)
     """Segmentation of one class: a voxel belongs to the lesion from this probability on."""
     classes: tuple[Annotated[str, Field(pattern=CLASS_NAME)], ...] = Field(default=(), exclude_if=lambda v: not v)
-    """Segmentation: names of the labels 1, 2, … of a mask where there are several; they exclude each other, and the most
-    probable wins. Default: one lesion class, whatever its label. Probe: names of the labels 0, 1, …"""
+    """Segmentation: names of the labels 1, 2, … of a mask where there are several; they exclude each other, and the
+    most probable wins. Default: one lesion class, whatever its label. Probe: names of the labels 0, 1, …"""
     edges: tuple[float, ...] = Field(default=(), exclude_if=lambda v: not v)
     """Probe: where labels are numbers such as ages, the values at which a class ends and the next begins."""
 
@@ -81,7 +81,7 @@ class TaskConfig(TaskInputs):
     test: str
     """Data set of the test; its labels are seen by `evaluate` alone."""
     recipe: Mapping[str, Any] = {}
-    """Values of `finetune` that this task overrides, for every encoder alike."""
+    """Values of `finetune` (of a probe: of `probe`) that this task overrides, for every encoder alike."""
 
 
 class TaskSpec(TaskInputs):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -124,6 +125,20 @@ def check_labels(rows: Iterable[dict[str, str]], kind: str, table: Path, classes
             raise CairnError(f"{who}: '{row['value']}' is no age in years.", "Mend the label.", "label")
         elif kind == "probe" and _number(row["value"]) < 0:
             raise CairnError(f"{who}: '{row['value']}' is no class or value.", "Mend the label.", "label")
+
+
+def class_of(value: float, classes: Sequence[str], edges: Sequence[float]) -> int:
+    """The class of a label: the label itself, or the interval between ``edges`` that a number lies in.
+
+    Raises:
+        CairnError: for a label that is no class (code ``label``).
+    """
+    if edges and math.isfinite(value):
+        return bisect_right(edges, value)
+    if value not in range(len(classes)):
+        known = f"0 to {len(classes) - 1} ({', '.join(classes)})"
+        raise CairnError(f"label {value:g} is no class; there are {known}.", "Mend it, or set 'edges'.", "label")
+    return int(value)
 
 
 def _number(text: str) -> float:

@@ -15,10 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cairn.config.evaluate import EvaluateConfig
-from cairn.datasets.labels import check_labels
+from cairn.datasets.labels import check_labels, class_of
 from cairn.errors import CairnError
 from cairn.evaluate.classes import (
-    class_of,
     class_parts,
     mask_parts,
     mean_part,
@@ -186,7 +185,8 @@ def _class_case(
     except CairnError as error:
         who = f"subject {key[0]}, session {key[1]}"
         raise CairnError(f"{who}: {error.reason}", error.remedy, error.code) from None
-    status, scores = _status(row), []
+    status = _status(row)
+    scores: list[float] = []
     if row is not None and status == OK:
         status, scores = read_scores(row["value"], classes)
     if status != OK:

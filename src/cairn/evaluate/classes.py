@@ -1,12 +1,11 @@
 """Cases of tasks with several classes: masks of labels, and one class of many.
 
-What belongs to one class stands in a case's ``parts``: ``dice_{class}`` and ``nsd_{class}``, or the score ``p_{class}``.
+What belongs to one class stands in a case's ``parts``: ``dice_{class}`` and ``nsd_{class}``, or ``p_{class}``, a score.
 """
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,25 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cairn.config.evaluate import EvaluateConfig
-from cairn.errors import CairnError
 from cairn.evaluate.metrics import dice, nsd
 
 Array = npt.NDArray[Any]
 SUM_TOLERANCE = 1e-3
-
-
-def class_of(value: float, classes: Sequence[str], edges: Sequence[float]) -> int:
-    """The class of a label: the label itself, or the interval between ``edges`` that a number lies in.
-
-    Raises:
-        CairnError: for a label that is no class (code ``label``).
-    """
-    if edges and math.isfinite(value):
-        return bisect_right(edges, value)
-    if value not in range(len(classes)):
-        known = f"0 to {len(classes) - 1} ({', '.join(classes)})"
-        raise CairnError(f"label {value:g} is no class; there are {known}.", "Mend it, or set 'edges'.", "label")
-    return int(value)
 
 
 def mask_parts(

@@ -140,7 +140,8 @@ def _metric(board: Record, task: str, metric: str) -> Metric:
     found = [m for t in board.get("tasks", ()) if t["name"] == task for m in t["metrics"] if m["name"] == metric]
     if found or metric in KNOWN:
         return Metric(**found[0]) if found else KNOWN[metric]
-    whole, _, name = metric.partition("_")  # of one class
+    mark = "@" if "@" in metric else "_"  # of a group, or of one class
+    whole, _, name = metric.partition(mark)
     return _metric(board, task, whole).model_copy(update={"title": f"{KNOWN[whole].title} ({name})"})
 
 

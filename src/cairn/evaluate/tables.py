@@ -71,8 +71,9 @@ def _or_nan(value: float | None) -> float:
 
 
 def write_cases(path: Path, cohort: str, by_seed: Mapping[int, Iterable[Case]]) -> None:
-    """Write ``cases.tsv``; numbers in the shortest form that reads back the same, single classes in columns of their own."""
-    rows, parts = [], {}
+    """Write ``cases.tsv``: numbers in the shortest form that reads back the same, single classes in own columns."""
+    rows = []
+    parts: dict[str, None] = {}
     for seed in sorted(by_seed):
         for case in by_seed[seed]:
             numbers = {n: getattr(case, n) for n in ("label", "prediction", "dice", "nsd")} | dict(case.parts)

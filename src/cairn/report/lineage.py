@@ -27,6 +27,7 @@ STAGES = {
     "finetune_model": ("Fine-tune", "trained on the labelled training set"),
     "pretrain_encoder": ("Pretrain", "trained the encoder without labels"),
     "preprocess_shard": ("Preprocess", "registered, stripped and normalised the scans"),
+    "people": ("People", "gathered age and sex of the test set"),
     "accept_dataset": ("Accept", "counted the unusable scans"),
     "labels": ("Labels", "gathered the labels"),
     "manifest": ("Manifest", "gathered the indexes of a data set"),

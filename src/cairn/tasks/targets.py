@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cairn.config.tasks import TaskInputs
+from cairn.datasets.labels import class_of
 from cairn.errors import CairnError
 from cairn.io.geometry import labels_to_grid, mask_to_grid
 from cairn.io.nifti import read_label_map
@@ -60,6 +61,18 @@ def class_label(case: Case, label: Label) -> npt.NDArray[np.float32]:
     if label.value not in (0.0, 1.0):
         raise CairnError(f"{case.session.key}: label {label.value:g} is neither 0 nor 1.", "Mend it.", "label")
     return np.asarray(label.value, np.float32)
+
+
+def class_index(task: TaskInputs, case: Case, label: Label) -> int:
+    """The class of a probe's label, 0 to K - 1.
+
+    Raises:
+        CairnError: when it is none of the task's classes (code ``label``).
+    """
+    try:
+        return class_of(label.value, task.classes, task.edges)
+    except CairnError as error:
+        raise CairnError(f"{case.session.key}: {error.reason}", error.remedy, error.code) from None
 
 
 def number_label(case: Case, label: Label) -> npt.NDArray[np.float32]:

@@ -36,7 +36,7 @@ def crop(grid_XYZ: Array, origin: Sequence[int], box: Box) -> Array:
 def training_sample(
     case: Case, target: Array, box: Box, config: FinetuneConfig, draw: np.random.Generator, classes: int = 1
 ) -> dict[str, Tensor]:
-    """One augmented sample: ``volumes`` ``[S, X, Y, Z]``, ``sequences`` ``[S]``, ``target`` of labels 0 to ``classes``."""
+    """One augmented sample: ``volumes`` ``[S, X, Y, Z]``, ``sequences`` ``[S]``, ``target`` (labels to ``classes``)."""
     volumes, ids = case_tensors(case, box)
     dense = target.ndim == 3
     stacked = volumes

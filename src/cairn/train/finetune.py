@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cairn.config.networks import NetworkConfig
 from cairn.errors import CairnError
@@ -88,6 +88,18 @@ class FinetuneProblem(Problem):
         return {"val_score": score, "val_negative_loss": -sum(losses) / len(losses)}
 
 
+class Started(Protocol):
+    """What starts from an encoder."""
+
+    @property
+    def network(self) -> NetworkConfig:
+        """The encoder's section."""
+
+    @property
+    def module(self) -> nn.Module:
+        """A module with an ``encoder``."""
+
+
 def network_of(job: FinetuneJob) -> NetworkConfig:
     """The job's network; classical runs alone have none."""
     if job.network is None:
@@ -95,7 +107,7 @@ def network_of(job: FinetuneJob) -> NetworkConfig:
     return job.network
 
 
-def start_weights(job: FinetuneJob, weights: Sequence[Path], problem: FinetuneProblem) -> dict[str, Any]:
+def start_weights(job: FinetuneJob, weights: Sequence[Path], problem: Started) -> dict[str, Any]:
     """Load the pretrained encoder, exactly or not at all; a report for the card.
 
     Raises:
@@ -140,7 +152,7 @@ def finetune(
     problem = FinetuneProblem(job, labelled)
     loaded = start_weights(job, weights, problem)
     compile_encoder(problem.module, device, job.finetune.compile)
-    plain = job.model_dump(mode="json", exclude={"run": True, "finetune": {"steps", "state_every"}})
+    plain = job.model_dump(mode="json", exclude={"run": True, "probe": True, "finetune": {"steps", "state_every"}})
     data = sorted(sha256(p) for p in [*shards, labels, *weights])
     masks = sorted(sha256(label.mask) for label in labelled.labels if label.mask)
     key = state_key(job=plain, code=code, data=data, masks=masks, **numerics(device))

@@ -85,7 +85,9 @@ def test_labels_go_to_the_grid_and_come_back_each_in_its_place():
     for k in (1, 2):
         overlap = 2 * ((back == k) & (grid == k)).sum() / ((back == k).sum() + (grid == k).sum())
         assert overlap > 0.8
-    corner = labels_to_native(np.stack([np.zeros(SHAPE), np.zeros(SHAPE), np.ones(SHAPE)]).astype(np.float32), g, "FLAIR")
+    corner = labels_to_native(
+        np.stack([np.zeros(SHAPE), np.zeros(SHAPE), np.ones(SHAPE)]).astype(np.float32), g, "FLAIR"
+    )
     assert corner[0, 0, 0] == 0  # outside the grid there is no class, though all of the grid is
 
 
@@ -160,7 +162,7 @@ def test_a_label_beyond_the_classes_is_refused_with_its_file(made, tmp_path):
     "bad", [{"classes": ["one"]}, {"classes": ["a", "a"]}, {"classes": ["Nerve", "b"]}, {"edges": [1.0]}]
 )
 def test_inconsistent_classes_are_refused(bad):
-    with pytest.raises(ValueError, match="class|edges|pattern"):
+    with pytest.raises(ValueError, match=r"class|edges|pattern"):
         section(**bad)
 
 

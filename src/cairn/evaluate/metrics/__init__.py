@@ -1,4 +1,4 @@
-"""Dice, NSD, AUROC, macro AUROC and F1, mean absolute error, Pearson r: own code, checked against libraries in the tests."""
+"""Dice, NSD, AUROC, macro AUROC and F1, absolute error, Pearson r: own code, checked against libraries in the tests."""
 
 from cairn.evaluate.metrics.discrimination import auroc
 from cairn.evaluate.metrics.multiclass import auroc_ovr, f1_macro
