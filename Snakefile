@@ -48,7 +48,7 @@ rule fetch:
 rule cohort:
     """Raw scans of the embedded cohort; index, manifest and labels of every data set; the check for leaks."""
     input:
-        outputs("build_donor", "cohort_shard", "index_shard", "manifest", "labels", "leakage"),
+        outputs("build_donor", "cohort_shard", "index_shard", "manifest", "labels", "leakage", "people"),
     localrule: True
 
 

@@ -1,11 +1,13 @@
 """Data sets: indexes of real folders, manifests, labels, and the check that nothing leaks.
 
 needs: folders named in the configuration (real data), or the shards' tables (embedded cohort)
-makes: raw/{dataset}/index/{shard}.tsv, raw/{dataset}/manifest.parquet, truth/{dataset}/labels.tsv, leakage/leakage.json
+makes: raw/{dataset}/index/{shard}.tsv, raw/{dataset}/manifest.parquet, truth/{dataset}/{labels,people}.tsv,
+       leakage/leakage.json
 why:   what follows sees one kind of index and one kind of label table, wherever the data come from
 """
 
 LABELS = f"{R}/truth/{{dataset}}/labels.tsv"
+PEOPLE = f"{R}/truth/{{dataset}}/people.tsv"
 
 
 rule index_shard:
@@ -92,6 +94,36 @@ rule labels:
     shell:
         "python workflow/scripts/labels.py --config {params.config:q} --sources {input.sources:q}"
         " --labels {output.labels} --card {output.card} > {log} 2>&1"
+
+
+rule people:
+    """Gather age and sex of a test set's sessions, for fairness."""
+    input:
+        indexes=lambda w: shard_files(w.dataset, INDEX),
+        anatomies=lambda w: shard_files(w.dataset, ANATOMY) if w.dataset in PLAN.cohort_datasets else [],
+    output:
+        people=PEOPLE,
+        card=f"{R}/truth/{{dataset}}/people.run.json",
+    log:
+        f"{R}/logs/people/{{dataset}}.log",
+    benchmark:
+        f"{R}/benchmarks/people/{{dataset}}.jsonl"
+    wildcard_constraints:
+        dataset=one_of(PLAN.people_datasets),
+    conda:
+        "../envs/cairn.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        code=code_of("people"),
+        pins=pins_of("people"),
+    message:
+        "people {wildcards.dataset}"
+    shell:
+        "python workflow/scripts/people.py --indexes {input.indexes:q} --anatomies {input.anatomies:q}"
+        " --people {output.people} --card {output.card} > {log} 2>&1"
 
 
 rule leakage:

@@ -1,6 +1,6 @@
 """Evaluate and rank: the first and only jobs that see a test label.
 
-needs: predictions of all seeds, labels of the test sets
+needs: predictions of all seeds, labels of the test sets; for fairness, age and sex of their sessions
 makes: evaluate/{run}/{task}/ (cases, scores), leaderboard/
 why:   every number of the leaderboard is computed here, with its interval; no run is ranked on a track that it breaks
 """
@@ -17,6 +17,7 @@ rule evaluate_run:
     input:
         labels=lambda w: LABELS.format(dataset=PLAN.tasks[w.task].test),
         predictions=lambda w: expand(PREDICTIONS, seed=PLAN.seeds(w.run), **w),
+        people=lambda w: [PEOPLE.format(dataset=d) for d in PLAN.people_datasets if d == PLAN.tasks[w.task].test],
     output:
         cases=CASES,
         scores=SCORES,
@@ -39,7 +40,7 @@ rule evaluate_run:
         "evaluate {wildcards.run} on {wildcards.task}"
     shell:
         "python workflow/scripts/evaluate_run.py --config {params.config:q} --labels {input.labels}"
-        " --predictions {input.predictions:q} --cases {output.cases} --scores {output.scores} --card {output.card}"
+        " --predictions {input.predictions:q} --people {input.people:q} --cases {output.cases} --scores {output.scores} --card {output.card}"
         " > {log} 2>&1"
 
 

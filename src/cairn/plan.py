@@ -18,7 +18,7 @@ from typing import Any
 from cairn.config.base import parse
 from cairn.config.experiment import DatasetConfig, ExperimentConfig
 from cairn.config.findings import FAMILIES
-from cairn.config.learn import FinetuneConfig
+from cairn.config.learn import FinetuneConfig, ProbeConfig
 from cairn.config.runs import Run, read_runs
 from cairn.datasets.labels import label_files
 from cairn.datasets.listing import Listing
@@ -54,7 +54,8 @@ class Plan:
             check_run(self.experiment, run, table)
             check_foreign(self.experiment, root, run, table)
         for task in self.tasks:
-            parse(FinetuneConfig, self._recipe(task), f"tasks.{task}.recipe")
+            section = ProbeConfig if self.tasks[task].kind == "probe" else FinetuneConfig
+            parse(section, self._recipe(task), f"tasks.{task}.recipe")
         check_splits(self.experiment, self.roles)
 
     # --- data sets -------------------------------------------------------------------------------------------------
@@ -156,6 +157,12 @@ class Plan:
             for name, d in self.datasets.items()
         }
 
+    @property
+    def people_datasets(self) -> list[str]:
+        """Test sets whose age and sex evaluation asks for."""
+        asked = self.experiment.evaluate.fairness.enabled
+        return [n for n, roles in self.roles.items() if "test" in roles] if asked else []
+
     def task_of(self, dataset: str) -> str:
         """The task that a labelled data set belongs to."""
         tasks = [n for n, t in self.tasks.items() if dataset in (getattr(t, r) for r in ROLES)]
@@ -243,6 +250,7 @@ class Plan:
             "manifest": [{"dataset": d} for d in self.datasets],
             "labels": [{"dataset": d} for d in labelled],
             "leakage": [{}],
+            "people": [{"dataset": d} for d in self.people_datasets],
             "preprocess_shard": [job for d in self.datasets for job in shards[d]],
             "accept_dataset": [{"dataset": d} for d in self.datasets],
             "qc": [{}],
@@ -283,9 +291,9 @@ class Plan:
     def labels_job(self, dataset: str) -> str:
         """What gathering the labels of a data set needs."""
         task = self.tasks[self.task_of(dataset)]
-        return _json({
-            "kind": task.kind, "mask_sequence": task.mask_sequence, "cohort": self.datasets[dataset].kind == "cohort",
-        })  # fmt: skip
+        job: dict[str, Any] = {"kind": task.kind, "mask_sequence": task.mask_sequence}
+        job["cohort"] = self.datasets[dataset].kind == "cohort"
+        return _json(job | ({"classes": list(task.classes)} if task.classes else {}))
 
     def leakage_job(self) -> str:
         """What the leakage check needs."""
@@ -329,6 +337,8 @@ class Plan:
 
     def finetune_job(self, run: str, task: str, seed: str) -> str:
         """What fine-tuning one model needs."""
+        if self.tasks[task].kind == "probe":
+            return _json({**self._model_job(run, task, seed), "probe": self._recipe(task)})
         recipe, voxels = self._recipe(task), "classical_max_voxels"
         if self.runs[run].method == "classical":
             recipe = {voxels: recipe[voxels]}
@@ -399,7 +409,8 @@ class Plan:
         return {"name": name, **task}
 
     def _recipe(self, task: str) -> dict[str, Any]:
-        return self.experiment.finetune.model_dump(mode="json") | dict(self.tasks[task].recipe)
+        section = self.experiment.probe if self.tasks[task].kind == "probe" else self.experiment.finetune
+        return section.model_dump(mode="json") | dict(self.tasks[task].recipe)
 
 
 def _seed(base: int, seed: str) -> int:

@@ -9,9 +9,11 @@ from cairn.evaluate.scores import evaluate
 from cairn.provenance import Job, script
 
 
-def main(job: Job, config: dict, labels: Path, predictions: list[Path], cases: Path, scores: Path, card: Path) -> None:
-    facts = evaluate(parse(EvaluateJob, config), labels, predictions, cases, scores)
-    job.card(card, inputs=[labels, *predictions], outputs=[cases, scores], **facts)
+def main(job: Job, config: dict, predictions: list[Path], people: list[Path], **p: Path) -> None:
+    who = people[0] if people else None
+    facts = evaluate(parse(EvaluateJob, config), p["labels"], predictions, p["cases"], p["scores"], who)
+    job.card(p["card"], inputs=[p["labels"], *predictions, *people], outputs=[p["cases"], p["scores"]], **facts)
 
 
-script(__doc__, main, config=json.loads, labels=Path, predictions=[Path], cases=Path, scores=Path, card=Path)
+paths = {"labels": Path, "predictions": [Path], "people": [Path], "cases": Path, "scores": Path, "card": Path}
+script(__doc__, main, config=json.loads, **paths)

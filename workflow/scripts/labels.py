@@ -8,10 +8,11 @@ from cairn.provenance import Job, script
 
 
 def main(job: Job, config: dict, sources: list[Path], labels: Path, card: Path) -> None:
+    classes = config.get("classes", ())
     if len(sources) == 1 and sources[0].is_dir():
-        fomo_labels(sources[0], config["kind"], config["mask_sequence"], labels)
+        fomo_labels(sources[0], config["kind"], config["mask_sequence"], labels, classes)
     else:
-        gather_labels(sources, config["kind"], labels, base=labels.parent if config["cohort"] else None)
+        gather_labels(sources, config["kind"], labels, labels.parent if config["cohort"] else None, classes)
     job.card(card, sources, [labels])
 
 

@@ -3,14 +3,15 @@
 import json
 from pathlib import Path
 
+from cairn.predict.probe import EMBEDDINGS
 from cairn.predict.run import MASKS, predict
 from cairn.provenance import Job, script
 
 
 def main(job: Job, config: dict, shards: list[Path], model: Path, predictions: Path, card: Path, threads: int):
     facts = predict(config, shards, model, predictions, threads)
-    masks = predictions.parent / MASKS
-    job.card(card, [*shards, model], [predictions, *([masks] if masks.is_dir() else [])], **facts)
+    beside = [p for p in (predictions.parent / MASKS, predictions.parent / EMBEDDINGS) if p.exists()]
+    job.card(card, [*shards, model], [predictions, *beside], **facts)
 
 
 script(__doc__, main, config=json.loads, shards=[Path], model=Path, predictions=Path, card=Path, threads=int)

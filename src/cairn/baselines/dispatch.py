@@ -19,6 +19,10 @@ def finetune(
     job = parse(FinetuneJob, config)
     if job.method == "classical":
         return fit_classical(job, shards, labels, weights, model, history)
+    if job.task.kind == "probe":
+        from cairn.train.probe import probe
+
+        return probe(job, shards, labels, weights, model, history, threads)
     from cairn.train.finetune import finetune as deep
 
     return deep(job, shards, labels, weights, state, model, history, threads, code)

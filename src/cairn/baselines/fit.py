@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 
+from cairn.baselines.features import session_features
 from cairn.baselines.tabular import Array, fit_tabular
-from cairn.baselines.voxels import fit_voxels
+from cairn.baselines.voxels import fit_classes, fit_voxels
 from cairn.errors import CairnError
 from cairn.io.atomic import atomic_path, sha256, write_text
 from cairn.io.sessions import open_sessions
 from cairn.nets.meta import pack_meta
 from cairn.tasks.cases import labelled_cases
-from cairn.tasks.targets import class_label, grid_mask, number_label
+from cairn.tasks.targets import class_index, class_label, grid_labels, grid_mask, number_label
+from cairn.train.head import fit_head
 from cairn.train.jobs import FinetuneJob
 
 
@@ -36,9 +38,15 @@ def fit_classical(
     pairs = list(zip(labelled.cases, labelled.labels, strict=True))
     arrays: dict[str, Array]
     if task.kind == "segmentation":
-        masks = [grid_mask(task, case, label) for case, label in pairs]
-        most = job.finetune.classical_max_voxels
-        arrays, facts, records = fit_voxels(task, labelled.cases, masks, job.seed, most)
+        read_mask, fit = (grid_labels, fit_classes) if task.classes else (grid_mask, fit_voxels)
+        masks = [read_mask(task, case, label) for case, label in pairs]
+        arrays, facts, records = fit(task, labelled.cases, masks, job.seed, job.finetune.classical_max_voxels)
+    elif task.kind == "probe":
+        classes = [class_index(task, case, label) for case, label in pairs]
+        features = np.stack([session_features(task, case) for case in labelled.cases])
+        arrays, facts, records = fit_head(
+            features, classes, labelled.subjects, len(task.classes), job.probe, job.seed
+        )  # fmt: skip
     else:
         read = class_label if task.kind == "classification" else number_label
         targets = np.array([float(read(case, label)) for case, label in pairs])

@@ -6,7 +6,7 @@ mirrored place; and the depth below the brain's surface. Penalty and threshold a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -77,6 +77,25 @@ def fit_voxels(
     return _logistic(samples, STRENGTHS[best]), facts, records
 
 
+def fit_classes(
+    task: TaskInputs, cases: Sequence[Case], targets: Sequence[Array], seed: int, max_voxels: int
+) -> tuple[dict[str, Array], dict[str, Any], list[dict[str, Any]]]:
+    """Fit one classifier a class, each against all else; arguments and results as of `fit_voxels`.
+
+    Raises:
+        CairnError: when no case holds one of the classes.
+    """
+    arrays: dict[str, Array] = {}
+    facts: dict[str, Any] = {}
+    records: list[dict[str, Any]] = []
+    for number, name in enumerate(task.classes, start=1):
+        own, found, lines = fit_voxels(task, cases, [t == number for t in targets], seed, max_voxels)
+        arrays |= {f"{name}.{key}": value for key, value in own.items()}
+        facts[name] = found
+        records += [line | {"step": len(records) + i, "class": name} for i, line in enumerate(lines)]
+    return arrays, facts, records
+
+
 def _sample(task: TaskInputs, case: Case, target: Array, seed: int, number: int, most: int) -> tuple[Array, Array]:
     """Up to half lesion voxels, the rest from elsewhere in the brain."""
     features, mask = voxel_features(task, case)
@@ -138,3 +157,20 @@ def apply_voxels(task: TaskInputs, arrays: dict[str, Array], case: Case) -> npt.
     out = np.zeros(case.session.geometry.shape, np.float32)
     _in_box(out, case)[...] = probability_map(features, mask, arrays)
     return out
+
+
+def apply_classes(
+    task: TaskInputs, arrays: dict[str, Array], facts: Mapping[str, Any], case: Case
+) -> npt.NDArray[np.float32]:
+    """Probability of background and of each class on the session's grid, ``[C, X, Y, Z]``.
+
+    A classifier's probability is rescaled so that its own threshold lies at one half; background is what the largest
+    leaves, so that a class wins where its classifier says yes.
+    """
+    maps = []
+    for name in task.classes:
+        own = {key: value for full, value in arrays.items() for owner, key in [full.split(".")] if owner == name}
+        p, t = apply_voxels(task, own, case), np.float32(facts[name]["threshold"])
+        maps.append(p * (1 - t) / (p * (1 - t) + (1 - p) * t))
+    found = np.stack(maps)
+    return np.asarray(np.concatenate([1 - found.max(axis=0, keepdims=True), found]), np.float32)

@@ -146,7 +146,7 @@ class Frame:
 def make_frame(donor: LoadedDonor, visit: Visit, voxel_mm: float) -> Frame:
     """A subject's shape: size, proportions, shear, smooth deformation, and ventricles that grow with age."""
     rng = stream(*visit.draw("shape"))
-    size = (donor.brain_ml / TYPICAL_BRAIN_ML) ** (1 / 3) * np.exp(rng.normal(0, 0.035, 3))
+    size = (donor.brain_ml / TYPICAL_BRAIN_ML) ** (1 / 3) * np.exp(rng.normal(0, 0.035, 3)) / visit.head_scale
     matrix = _turn(rng.normal(0, 0.04, 3)) @ np.diag(size) + np.triu(rng.normal(0, 0.012, (3, 3)), 1)
     extent = (np.array(donor.maps.shape[1:]) - 1) * donor.voxel_mm
     middle = ((donor.box_low + donor.box_high) / 2).flatten().numpy().astype(float) * donor.voxel_mm

@@ -6,6 +6,7 @@ Every finding is a soft map; `cairn.cohort.signal` says how it looks on each seq
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,7 +87,7 @@ def add_vessels(anatomy: Anatomy, visit: Visit) -> None:
 
 def add_infarct(anatomy: Anatomy, visit: Visit) -> None:
     """An acute infarct in one vascular territory."""
-    anatomy.overlays["infarct"] = _in_territory(anatomy, visit, "infarct", tuple(TERRITORIES))
+    anatomy.overlays["infarct"] = in_territory(anatomy, visit, "infarct", tuple(TERRITORIES))
 
 
 def add_mimic(anatomy: Anatomy, visit: Visit) -> None:
@@ -94,9 +95,9 @@ def add_mimic(anatomy: Anatomy, visit: Visit) -> None:
     kind = str(stream(*visit.draw("mimic")).choice(["shine-through", "old", "both"], p=[0.6, 0.2, 0.2]))
     if kind != "old":
         places = ("mca-branch", "lacune", "cerebellar", "pca")
-        anatomy.overlays["shine-through"] = _in_territory(anatomy, visit, "shine-through", places)
+        anatomy.overlays["shine-through"] = in_territory(anatomy, visit, "shine-through", places)
     if kind != "shine-through":
-        scar = _in_territory(anatomy, visit, "old", ("mca-branch", "lacune", "pca"))
+        scar = in_territory(anatomy, visit, "old", ("mca-branch", "lacune", "pca"))
         hole = step(scar - 0.75, 0.1) * scar
         for tissue in (GM, DGM, WM):
             moved = hole * anatomy.fractions[tissue]
@@ -106,11 +107,14 @@ def add_mimic(anatomy: Anatomy, visit: Visit) -> None:
         anatomy.overlays["gliosis"] = (scar - hole).clamp(0, 1)
 
 
-def _in_territory(anatomy: Anatomy, visit: Visit, purpose: str, names: tuple[str, ...]) -> torch.Tensor:
+def in_territory(
+    anatomy: Anatomy, visit: Visit, purpose: str, names: tuple[str, ...],
+    territories: Mapping[str, Territory] = TERRITORIES,
+) -> torch.Tensor:  # fmt: skip
     """A ragged blob in one of the territories, confined to brain tissue of one hemisphere."""
     rng = stream(*visit.draw(purpose))
-    weight = np.array([TERRITORIES[n].share for n in names])
-    t = TERRITORIES[names[int(rng.choice(len(names), p=weight / weight.sum()))]]
+    weight = np.array([territories[n].share for n in names])
+    t = territories[names[int(rng.choice(len(names), p=weight / weight.sum()))]]
     side = float(rng.choice([-1.0, 1.0]))
     centre = (0.5 + side * rng.uniform(*t.lateral), rng.uniform(*t.back_front), rng.uniform(*t.below_above))
     size = float(rng.uniform(*t.size))

@@ -7,13 +7,30 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cairn.cohort.draws import stream
-from cairn.config.cohort import AGES_OF_ROLE, GROUP_OF_SPLIT, SEQUENCES_OF_ROLE, CohortConfig, CohortSet, Sequence
+from cairn.config.cohort import (
+    AGES_OF_ROLE,
+    BINARY_ROLES,
+    GROUP_OF_SPLIT,
+    NEEDS_OF_ROLE,
+    SEQUENCES_OF_ROLE,
+    SEXED_ROLES,
+    CohortConfig,
+    CohortSet,
+    Sequence,
+)
 from cairn.errors import CairnError
 
-Finding = Literal["none", "infarct", "mimic", "meningioma"]
+Finding = Literal["none", "infarct", "mimic", "meningioma", "neurovascular", "malformation", "heterotopia"]
 SESSION = "1"
 REFERENCE_ORDER: tuple[Sequence, ...] = ("T1w", "FLAIR", "T2w", "SWI", "T2star", "DWI", "ADC")
-MASK_SEQUENCE: Mapping[Finding, Sequence] = {"infarct": "DWI", "meningioma": "FLAIR"}
+MASK_SEQUENCE: Mapping[Finding, Sequence] = {"infarct": "DWI", "meningioma": "FLAIR", "neurovascular": "T2w"}
+MASK_LABELS: Mapping[Finding, tuple[str, ...]] = {
+    "infarct": ("infarct",), "meningioma": ("meningioma",), "neurovascular": ("nerve", "vessel"),
+}  # fmt: skip
+"""Overlays that a finding's mask shows as labels 1, 2, …"""
+HEAD_BY_SEX = {"F": 0.982, "M": 1.018}
+"""Factor on the head's sides, for roles that tell sex: a tenth of volume apart, as large studies find in the mean
+(Ruigrok et al. 2014, doi 10.1016/j.neubiorev.2013.12.004), against a spread of 3.5 % a side between people."""
 PRETRAIN_FINDINGS: tuple[Finding, ...] = ("none", "none", "none", "none", "infarct", "mimic", "meningioma")
 PRETRAIN_WEIGHTS: Mapping[Sequence, float] = {
     "T1w": 4.0, "T2w": 3.0, "FLAIR": 3.0, "DWI": 2.0, "ADC": 1.5, "SWI": 1.5, "T2star": 1.5,
@@ -35,6 +52,8 @@ class Visit:
     age_years: float
     sex: str
     sequences: tuple[Sequence, ...]
+    head_scale: float = 1.0
+    """Factor on the head's sides that comes with sex."""
 
     @property
     def key(self) -> str:
@@ -87,7 +106,7 @@ def check_set(config: CohortConfig, dataset: str, spec: CohortSet) -> None:
         if name not in config.sites:
             raise CairnError(f"Data set '{dataset}': unknown site '{name}'.", f"Known: {', '.join(config.sites)}.")
         has = [s for s in wanted if s in config.sites[name].protocols]
-        needs = {"infarct": {"DWI", "ADC"}, "meningioma": {"FLAIR"}}.get(spec.role, set())
+        needs = NEEDS_OF_ROLE.get(spec.role, frozenset())
         if not has or not needs <= set(has):
             absent = ", ".join(sorted(needs - set(has)) or wanted)
             raise CairnError(
@@ -114,20 +133,23 @@ def _visit(config: CohortConfig, dataset: str, spec: CohortSet, number: int) -> 
         finding = PRETRAIN_FINDINGS[int(rng.integers(len(PRETRAIN_FINDINGS)))]
     elif spec.role == "infarct":
         finding = "infarct" if label else ("mimic" if rng.random() < spec.mimics else "none")
-    elif spec.role == "meningioma":
-        finding = "meningioma"
+    elif spec.role == "malformation":
+        finding = "malformation" if label else ("heterotopia" if rng.random() < spec.mimics else "none")
+    elif spec.role in ("meningioma", "neurovascular"):
+        finding = spec.role
     acquired = [s for s in spec.sequences or SEQUENCES_OF_ROLE[spec.role] if s in config.sites[site].protocols]
     if spec.role == "pretrain":  # a mixed bag: archives rarely hold every sequence
         weight = [PRETRAIN_WEIGHTS[s] for s in acquired]
         count = min(len(acquired), int(rng.integers(1, 5)))
         chosen = rng.choice(len(acquired), count, replace=False, p=[w / sum(weight) for w in weight])
         acquired = [acquired[i] for i in sorted(chosen)]
-    return Visit(dataset, subject, SESSION, spec.seed, label, finding, donor, site, age, sex, tuple(acquired))
+    scale = HEAD_BY_SEX[sex] if spec.role in SEXED_ROLES else 1.0
+    return Visit(dataset, subject, SESSION, spec.seed, label, finding, donor, site, age, sex, tuple(acquired), scale)
 
 
 def _label(spec: CohortSet, number: int) -> tuple[int | None, int]:
     """Label of a subject and the subject's rank among those of the same label; labels are spread evenly."""
-    if spec.role != "infarct":
+    if spec.role not in BINARY_ROLES:
         return None, number
     before, after = (n * spec.positives // spec.size for n in (number, number + 1))
     return (1, before) if after > before else (0, number - before)

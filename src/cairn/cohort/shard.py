@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from cairn.cohort.plan import MASK_SEQUENCE, Visit, visits
+from cairn.cohort.plan import MASK_LABELS, MASK_SEQUENCE, Visit, visits
 from cairn.config.cohort import CohortConfig, CohortSet
 from cairn.io.atomic import sha256, write_json
 from cairn.io.nifti import write_scan
@@ -90,7 +91,7 @@ def _make_session(config: CohortConfig, visit: Visit, spec: CohortSet, donor: An
     grids: dict[str, Any] = {}
     rows = []
     for sequence in visit.sequences:
-        protocol = site.protocols[sequence]
+        protocol = spec.protocol(sequence, site.protocols[sequence])
         grid = prescribe(anatomy, visit, site, sequence, protocol, config.coarsen, pose[visit.reference])
         image = signal(anatomy, visit, site, sequence)
         path = (
@@ -120,33 +121,47 @@ def _truth(
     visit: Visit, spec: CohortSet, site: Any, anatomy: Any, grids: dict[str, Any], pose: dict[str, Any], truth: Path
 ) -> tuple[dict[str, Any] | None, dict[str, Any], list[str]]:
     """Write the masks of a session; return its label row, its entry in the anatomy file, and the masks' paths."""
+    import torch
+
     from cairn.cohort.scanner import distortion, take
 
     reference = visit.reference
     brain = take(anatomy, anatomy.brain[None], grids[reference], pose[reference], distortion(site, reference))[0]
     brain_path = f"{_folder(visit)}/{_stem(visit)}_desc-brain_mask.nii.gz"
     write_scan(truth / brain_path, (brain.numpy() >= 0.5).astype(np.uint8), grids[reference].affine)
-    lesion = anatomy.overlays.get(visit.finding) if visit.finding in MASK_SEQUENCE else None
+    lesions = [anatomy.overlays[name] for name in MASK_LABELS.get(visit.finding, ())]
     mask, mask_sequence = None, None
-    if lesion is not None and MASK_SEQUENCE[visit.finding] in grids:
+    if lesions and MASK_SEQUENCE[visit.finding] in grids:
         mask_sequence = MASK_SEQUENCE[visit.finding]
         on = grids[mask_sequence]
-        seen = take(anatomy, lesion[None], on, pose[mask_sequence], distortion(site, mask_sequence))[0].numpy()
+        seen = take(anatomy, torch.stack(lesions), on, pose[mask_sequence], distortion(site, mask_sequence)).numpy()
         mask = f"{_folder(visit)}/{_stem(visit)}_desc-{visit.finding}_mask.nii.gz"
-        write_scan(truth / mask, (seen >= min(0.5, 0.5 * float(seen.max()))).astype(np.uint8), on.affine)
+        write_scan(truth / mask, label_map(seen), on.affine)
     masks = [brain_path] if mask is None else [brain_path, mask]
     back = np.linalg.inv(pose[reference])
     entry = {
         "reference": reference, "brain_mask": brain_path, "age": round(visit.age_years, 3), "donor": visit.donor,
         "site": visit.site, "finding": visit.finding, "ventricle_ml": round(anatomy.ventricle_ml, 3),
-        "lesion_ml": 0.0 if lesion is None else round(anatomy.ml(lesion), 3),
+        "lesion_ml": round(sum(anatomy.ml(lesion) for lesion in lesions), 3) if lesions else 0.0,
         "motion": {s: (pose[s] @ back).tolist() for s in sorted(pose)},
     }  # fmt: skip
     if spec.role == "pretrain":
         return None, entry, masks
-    value = {"infarct": visit.label, "age": round(visit.age_years, 2)}.get(spec.role)
+    value: float | None = visit.label
+    if spec.role in ("age", "population"):
+        value = round(visit.age_years, 2)
     label = {"subject": visit.subject, "session": visit.session, "value": value, "mask": mask}
     return {**label, "mask_sequence": mask_sequence}, entry, masks
+
+
+def label_map(shares_KXYZ: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """Label of each voxel of a scan: that of the largest share, from one half on.
+
+    Where nothing fills a voxel by half (thin structures, thick slices), from half of the largest share of its label on.
+    """
+    cut = [share >= min(0.5, 0.5 * float(share.max())) for share in shares_KXYZ]
+    largest = shares_KXYZ.argmax(axis=0)
+    return np.asarray(np.sum([(k + 1) * (c & (largest == k)) for k, c in enumerate(cut)], axis=0), np.uint8)
 
 
 def _folder(visit: Visit) -> str:

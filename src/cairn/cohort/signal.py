@@ -41,6 +41,10 @@ LOOKS: Mapping[Sequence, Look] = {
     "SWI": Look((0.98, 0.86, 0.58, 0.70, 0.08, 0.38, 0.45), 0.78, 0.70, 0.82, 0.80, 0.84, 0.90, -0.25),
     "T2star": Look((1.30, 0.90, 0.62, 0.66, 0.06, 0.45, 0.40), 0.95, 0.80, 1.00, 0.90, 0.98, 1.10, -0.3),
 }
+TUBES: Mapping[Sequence, tuple[float, float]] = {  # nerve (white matter), vessel (flow void, or inflow on T1w)
+    "T1w": (0.88, 0.35), "T2w": (0.64, 0.10), "FLAIR": (0.60, 0.08), "DWI": (0.54, 0.04), "ADC": (0.85, 1.0),
+    "SWI": (0.70, 0.60), "T2star": (0.66, 0.60),
+}  # fmt: skip
 DELAY_SHOWS = {"FLAIR": (0.35, 1.0), "T2w": (0.35, 1.0), "T1w": (0.1, 0.7), "T2star": (0.2, 0.6), "SWI": (0.2, 0.6)}
 
 
@@ -64,6 +68,9 @@ def signal(anatomy: Anatomy, visit: Visit, site: Site, sequence: Sequence) -> to
     if "meningioma" in anatomy.overlays:
         own = 1.0 if sequence == "ADC" else float(stream(*visit.draw("tumour-brightness")).uniform(0.90, 1.20))
         image += anatomy.overlays["meningioma"] * look.meningioma * own * mottle
+    for name, value in zip(("nerve", "vessel"), TUBES[sequence], strict=True):
+        if name in anatomy.overlays:
+            image += anatomy.overlays[name] * value * mottle
     if sequence in SUSCEPTIBILITY:
         veins = 0.7 if sequence == "SWI" else 0.35
         dark = 1 - veins * anatomy.overlays["veins"]

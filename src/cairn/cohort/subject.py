@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cairn.cohort import lesions
+from cairn.cohort import cistern, lesions, malformation
 from cairn.cohort.anatomy import Anatomy, LoadedDonor, fill, make_frame
 from cairn.cohort.plan import Visit
 
@@ -22,6 +22,12 @@ def make_anatomy(donor: LoadedDonor, visit: Visit, voxel_mm: float) -> Anatomy:
         lesions.add_infarct(anatomy, visit)
     elif visit.finding == "mimic":
         lesions.add_mimic(anatomy, visit)
+    elif visit.finding == "neurovascular":
+        cistern.add_cistern(anatomy, visit)
+    elif visit.finding == "malformation":
+        malformation.add_polymicrogyria(anatomy, visit)
+    elif visit.finding == "heterotopia":
+        malformation.add_heterotopia(anatomy, visit)
     elif tumour is not None:
         lesions.add_meningioma(anatomy, visit, tumour)
     return anatomy

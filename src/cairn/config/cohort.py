@@ -13,7 +13,7 @@ from cairn.config.cohort_tables import DONOR_GROUPS, DONORS, PACKAGES, SITES
 from cairn.config.packages import Package
 
 Sequence = Literal["T1w", "T2w", "FLAIR", "DWI", "ADC", "SWI", "T2star"]
-Role = Literal["pretrain", "infarct", "meningioma", "age"]
+Role = Literal["pretrain", "infarct", "meningioma", "age", "neurovascular", "malformation", "population"]
 Split = Literal["pretrain", "finetune", "indomain", "test"]
 Group = Literal["train", "indomain", "test"]
 
@@ -25,9 +25,23 @@ SEQUENCES_OF_ROLE: Mapping[Role, tuple[Sequence, ...]] = {
     "infarct": ("FLAIR", "DWI", "ADC", "SWI", "T2star"),
     "meningioma": ("FLAIR", "DWI", "SWI", "T2star"),
     "age": ("T1w", "T2w"),
+    "neurovascular": ("T2w",),
+    "malformation": ("T1w",),
+    "population": ("T1w", "T2w"),
 }
+NEEDS_OF_ROLE: Mapping[Role, frozenset[Sequence]] = {
+    "infarct": frozenset({"DWI", "ADC"}), "meningioma": frozenset({"FLAIR"}), "neurovascular": frozenset({"T2w"}),
+    "malformation": frozenset({"T1w"}),
+}  # fmt: skip
+BINARY_ROLES: tuple[Role, ...] = ("infarct", "malformation")
+"""Roles whose sets have positives and negatives."""
+SEXED_ROLES: tuple[Role, ...] = ("neurovascular", "malformation", "population")
+"""Roles in which sex changes the size of the head."""
+FINE_MM: Mapping[Role, Mapping[Sequence, float]] = {"neurovascular": {"T2w": 0.7}}
+"""Voxel size of the isotropic sequences that a role takes finer than its sites' habit, before ``coarsen``."""
 AGES_OF_ROLE: Mapping[Role, tuple[float, float]] = {
     "pretrain": (20.0, 90.0), "infarct": (45.0, 90.0), "meningioma": (35.0, 85.0), "age": (20.0, 90.0),
+    "neurovascular": (35.0, 80.0), "malformation": (18.0, 60.0), "population": (20.0, 90.0),
 }  # fmt: skip
 
 
@@ -96,11 +110,11 @@ class CohortSet(Section):
     split: Split
     """Use of the set; decides the donor group (pretrain and finetune share one)."""
     subjects: Annotated[int, Field(ge=0, le=9999)] = 0
-    """Number of subjects (pretrain, meningioma, age)."""
+    """Number of subjects (all roles but infarct and malformation)."""
     positives: Annotated[int, Field(ge=0, le=9999)] = 0
-    """Subjects with an infarct (infarct)."""
+    """Subjects with the finding (infarct, malformation)."""
     negatives: Annotated[int, Field(ge=0, le=9999)] = 0
-    """Subjects without an infarct (infarct)."""
+    """Subjects without it (infarct, malformation)."""
     sites: Annotated[tuple[str, ...], Field(min_length=1)]
     """Names in the site table; subjects are spread evenly over sites and donors."""
     donors: tuple[str, ...] = ()
@@ -110,19 +124,26 @@ class CohortSet(Section):
     age_years: tuple[float, float] | None = None
     """Youngest and oldest subject; the role's range by default."""
     mimics: Annotated[float, Field(ge=0, le=1)] = 0.6
-    """Share of infarct-free subjects who carry a finding that resembles an infarct (infarct)."""
+    """Share of the negatives who carry what resembles the finding (infarct, malformation)."""
     seed: int = 0
     """Seed of the set; with the set's name and the subject it decides every voxel."""
 
     @model_validator(mode="after")
     def _counts(self) -> CohortSet:
-        if self.role == "infarct" and (self.subjects or not self.positives + self.negatives):
-            raise ValueError("an infarct set gives 'positives' and 'negatives' instead of 'subjects'")
-        if self.role != "infarct" and (self.positives or self.negatives or not self.subjects):
+        if self.role in BINARY_ROLES and (self.subjects or not self.positives + self.negatives):
+            raise ValueError(f"a set of role '{self.role}' gives 'positives' and 'negatives' instead of 'subjects'")
+        if self.role not in BINARY_ROLES and (self.positives or self.negatives or not self.subjects):
             raise ValueError(f"a set of role '{self.role}' gives 'subjects', not 'positives' and 'negatives'")
         if self.age_years is not None and not 18 <= self.age_years[0] < self.age_years[1] <= 100:
             raise ValueError("'age_years' is [youngest, oldest] within 18 and 100")
         return self
+
+    def protocol(self, sequence: Sequence, habit: Protocol) -> Protocol:
+        """How this set takes a sequence at a site of that habit."""
+        fine = FINE_MM.get(self.role, {}).get(sequence)
+        return (
+            habit if fine is None else habit.model_copy(update={"in_plane_mm": fine, "slice_mm": fine, "gap_mm": 0.0})
+        )
 
     @property
     def size(self) -> int:

@@ -10,17 +10,19 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from cairn.config.base import Section
 from cairn.config.runs import Run
 
-Kind = Literal["classification", "segmentation", "regression"]
-MetricName = Literal["auroc", "dice", "nsd", "mae", "pearson_r"]
+Kind = Literal["classification", "segmentation", "regression", "probe"]
+MetricName = Literal["auroc", "auroc_ovr", "f1_macro", "dice", "nsd", "mae", "pearson_r"]
 USED_BY_KIND: Mapping[str, frozenset[str]] = {
     "classification": frozenset(),
     "segmentation": frozenset({"nsd_tolerance_mm", "dice_both_empty", "nsd_both_empty"}),
     "regression": frozenset({"max_age_years", "worst_error_years"}),
+    "probe": frozenset(),
 }
 SUITS: Mapping[str, tuple[MetricName, ...]] = {
     "classification": ("auroc",),
     "segmentation": ("dice", "nsd"),
     "regression": ("mae", "pearson_r"),
+    "probe": ("auroc_ovr", "f1_macro"),
 }
 
 
@@ -28,7 +30,8 @@ class Metric(Section):
     """A metric of a task: its direction, and the precision at which two runs are equal."""
 
     name: MetricName
-    """``auroc``, ``dice``, ``nsd``, ``mae`` (years) or ``pearson_r``."""
+    """``auroc``, ``dice``, ``nsd``, ``mae`` (years), ``pearson_r``; of a probe ``auroc_ovr`` (each class against the
+    rest, mean) and ``f1_macro``."""
     title: str
     """Name on the leaderboard."""
     unit: str = ""
@@ -48,7 +51,26 @@ DEFAULT_METRICS: Mapping[Kind, tuple[Metric, ...]] = {
         Metric(name="mae", title="MAE", unit="years", higher_is_better=False, worst=100.0),
         Metric(name="pearson_r", title="Pearson r", worst=-1.0),
     ),
+    "probe": (Metric(name="auroc_ovr", title="AUROC (OvR)"), Metric(name="f1_macro", title="F1 (macro)")),
 }
+
+
+class FairnessConfig(Section):
+    """Fairness over age and sex of the test sets (FOMO26's bias task); ranks nothing."""
+
+    enabled: bool = False
+    """Score every run by age band and sex."""
+    age_edges_years: tuple[float, ...] = Field(default=(40.0, 60.0), min_length=1)
+    """Ages at which a band ends and the next begins."""
+    min_cases: int = Field(default=10, ge=1)
+    """A group with fewer test sessions is reported and left out: its value would be chance."""
+
+    @field_validator("age_edges_years")
+    @classmethod
+    def _rise(cls, edges: tuple[float, ...]) -> tuple[float, ...]:
+        if list(edges) != sorted(set(edges)):
+            raise ValueError("must rise")
+        return edges
 
 
 class EvaluateConfig(Section):
@@ -74,6 +96,8 @@ class EvaluateConfig(Section):
     """Sign flips of each paired test between two runs. 0: no tests."""
     significance: float = Field(default=0.05, gt=0, lt=1)
     """A Holm-corrected p-value below this counts as a difference."""
+    fairness: FairnessConfig = FairnessConfig()
+    """Groups of the test set, compared."""
 
     @field_validator("metrics", mode="before")
     @classmethod
@@ -82,7 +106,7 @@ class EvaluateConfig(Section):
 
     def for_kind(self, kind: Kind) -> dict[str, Any]:
         """What scoring the cases of one kind of task uses, as plain data: the rest touches no score."""
-        uses = {"resamples", "confidence", *USED_BY_KIND[kind]}
+        uses = {"resamples", "confidence", *USED_BY_KIND[kind], *(["fairness"] if self.fairness.enabled else [])}
         metrics = {kind: [{"name": m.name, "title": m.name} for m in self.metrics[kind]]}
         return {**self.model_dump(mode="json", include=uses), "metrics": metrics}
 
@@ -106,6 +130,10 @@ class TaskRef(Section):
     """Kind of target."""
     title: str = ""
     """Name on the leaderboard; default: the identifier in words."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes, where there are several."""
+    edges: tuple[float, ...] = ()
+    """Where classes of a number end."""
 
     @property
     def heading(self) -> str:

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from cairn.config.base import Section
 from cairn.config.cohort import CohortConfig, CohortSet
 from cairn.config.evaluate import EvaluateConfig
-from cairn.config.learn import FinetuneConfig, NetworkConfig, ObjectiveConfig, PretrainConfig, TaskConfig
+from cairn.config.learn import FinetuneConfig, NetworkConfig, ObjectiveConfig, PretrainConfig, ProbeConfig, TaskConfig
 from cairn.config.preprocess import PreprocessConfig
 from cairn.config.qc import QcConfig
 from cairn.config.tracks import DEFAULT_TRACKS, TrackConfig
@@ -76,6 +76,8 @@ class ExperimentConfig(Section):
     """Budget and optimiser of the pretraining."""
     finetune: FinetuneConfig = FinetuneConfig()
     """One recipe for every encoder; a task may override single values."""
+    probe: ProbeConfig = ProbeConfig()
+    """One recipe for every linear probe."""
     tasks: Mapping[str, TaskConfig]
     """Tasks by name."""
     evaluate: EvaluateConfig = EvaluateConfig()

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from cairn.config.base import Section
 
-Kind = Literal["classification", "segmentation", "regression"]
+Kind = Literal["classification", "segmentation", "regression", "probe"]
+CLASS_NAME = r"^[a-z0-9][a-z0-9_]*$"
+MOST_CLASSES = 100  # labels of a mask are bytes
 
 
 class TaskInputs(Section):
     """The target's kind and the sequences it is told from."""
 
     kind: Kind
-    """``classification`` (0/1), ``segmentation`` (one lesion class) or ``regression`` (years)."""
+    """``classification`` (0/1), ``segmentation`` (one lesion class, or several ``classes``), ``regression`` (years) or
+    ``probe`` (one of ``classes``, told by a linear head from the frozen encoder's embedding; FOMO26's linear probe)."""
     title: str = ""
     """Name on the leaderboard; default: the identifier in words."""
     required: tuple[str, ...] = ()
@@ -28,7 +31,12 @@ class TaskInputs(Section):
     mask_sequence: str = ""
     """Segmentation: the sequence whose native grid labels and predicted masks lie on."""
     threshold: float = Field(default=0.5, gt=0, lt=1)
-    """Segmentation: a voxel belongs to the lesion from this probability on."""
+    """Segmentation of one class: a voxel belongs to the lesion from this probability on."""
+    classes: tuple[Annotated[str, Field(pattern=CLASS_NAME)], ...] = Field(default=(), exclude_if=lambda v: not v)
+    """Segmentation: names of the labels 1, 2, … of a mask where there are several; they exclude each other, and the
+    most probable wins. Default: one lesion class, whatever its label. Probe: names of the labels 0, 1, …"""
+    edges: tuple[float, ...] = Field(default=(), exclude_if=lambda v: not v)
+    """Probe: where labels are numbers such as ages, the values at which a class ends and the next begins."""
 
     @model_validator(mode="after")
     def _complete(self) -> TaskInputs:
@@ -46,6 +54,20 @@ class TaskInputs(Section):
             raise ValueError(f"mask_sequence '{self.mask_sequence}' must be one of 'required'")
         return self
 
+    @model_validator(mode="after")
+    def _classes(self) -> TaskInputs:
+        if self.classes and self.kind not in ("segmentation", "probe"):
+            raise ValueError(f"classes: a {self.kind} takes none")
+        if self.kind == "probe" and not self.classes:
+            raise ValueError("classes: a probe names its classes, two or more")
+        if len(self.classes) == 1 or len(set(self.classes)) < len(self.classes) or len(self.classes) > MOST_CLASSES:
+            raise ValueError(f"classes: two to {MOST_CLASSES} different names; for one lesion class leave them out")
+        if self.edges and (self.kind != "probe" or len(self.edges) != len(self.classes) - 1):
+            raise ValueError("edges: belong to a probe, one fewer than its classes")
+        if list(self.edges) != sorted(set(self.edges)):
+            raise ValueError("edges: must rise")
+        return self
+
 
 class TaskConfig(TaskInputs):
     """A task with its data sets."""
@@ -59,7 +81,7 @@ class TaskConfig(TaskInputs):
     test: str
     """Data set of the test; its labels are seen by `evaluate` alone."""
     recipe: Mapping[str, Any] = {}
-    """Values of `finetune` that this task overrides, for every encoder alike."""
+    """Values of `finetune` (of a probe: of `probe`) that this task overrides, for every encoder alike."""
 
 
 class TaskSpec(TaskInputs):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,9 @@ from cairn.config.base import Section
 from cairn.config.modes import FinetuneMode
 
 Device = Literal["auto", "cpu", "cuda"]
+RATES = (
+    1e-5, 2.2e-5, 4.6e-5, 1e-4, 2.2e-4, 4.6e-4, 1e-3, 2.2e-3, 4.6e-3, 1e-2, 2.2e-2, 4.6e-2, 1e-1,
+)  # fmt: skip
 
 
 class OptimConfig(Section):
@@ -104,3 +107,16 @@ class FinetuneConfig(OptimConfig):
         if self.val_share == 0:
             raise ValueError("val_share: fine-tuning chooses its weights by validation, so it needs a share above 0")
         return self
+
+
+class ProbeConfig(Section):
+    """Linear probes: one recipe for every encoder and for the classical features; a task may override single values."""
+
+    rates: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=RATES, min_length=1)
+    """Learning rates; the one of the best validation is kept. Default: FOMO26's 13 from 1e-5 to 0.1."""
+    epochs: int = Field(default=20, ge=1)
+    """Passes over the training cases."""
+    batch_size: int = Field(default=64, ge=1)
+    """Cases a step."""
+    val_share: float = Field(default=0.2, gt=0, lt=1)
+    """Share of the subjects of each class held back to choose the rate (FOMO26: 10 of 50 a class)."""

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cairn.errors import CairnError
 from cairn.io.atomic import sha256
-from cairn.io.nifti import open_header
+from cairn.io.nifti import open_header, read_label_map
 from cairn.io.tables import LABEL_COLUMNS, MISSING, read_table, write_table
 
 MAX_AGE_YEARS = 130.0
 
 
-def gather_labels(tables: Iterable[Path], kind: str, out: Path, base: Path | None = None) -> None:
+def gather_labels(
+    tables: Iterable[Path], kind: str, out: Path, base: Path | None = None, classes: Sequence[str] = ()
+) -> None:
     """Join label tables (shards of the cohort, or one of your own) into ``out``; mask paths become relative to it.
 
     Args:
@@ -23,6 +26,7 @@ def gather_labels(tables: Iterable[Path], kind: str, out: Path, base: Path | Non
         kind: the task's kind.
         out: the joined table.
         base: folder that the tables' mask paths start from; by default each table's own.
+        classes: names of a task's several classes.
 
     Raises:
         CairnError: see `check_labels`.
@@ -32,11 +36,13 @@ def gather_labels(tables: Iterable[Path], kind: str, out: Path, base: Path | Non
         for row in read_table(table, LABEL_COLUMNS):
             rows.append(row | {"mask": _relative(row["mask"], base or table.parent, out.parent)})
     rows.sort(key=lambda r: (r["subject"], r["session"]))
-    check_labels(rows, kind, out)
+    check_labels(rows, kind, out, classes)
     _write(out, rows)
 
 
-def fomo_labels(folder: Path, kind: str, mask_sequence: str, out: Path) -> None:
+def fomo_labels(
+    folder: Path, kind: str, mask_sequence: str, out: Path, classes: Sequence[str] = ()
+) -> None:  # fmt: skip
     """Read FOMO's label tree: ``sub_X/ses_1/{label,labels}.txt`` or ``seg.nii.gz``, with or without the session folder.
 
     Raises:
@@ -52,7 +58,7 @@ def fomo_labels(folder: Path, kind: str, mask_sequence: str, out: Path) -> None:
             rows.append(_fomo_row(session, subject.name[4:], label, kind, mask_sequence, out.parent))
     if not rows:
         raise CairnError(f"{folder}: no label found.", "Labels lie there as sub_*/ses_*/label.txt.", "no-labels")
-    check_labels(rows, kind, out)
+    check_labels(rows, kind, out, classes)
     _write(out, rows)
 
 
@@ -91,12 +97,13 @@ def _relative(mask: str, source: Path, target: Path) -> str:
     return mask if mask == MISSING else Path(os.path.relpath(source / mask, target)).as_posix()
 
 
-def check_labels(rows: Iterable[dict[str, str]], kind: str, table: Path) -> None:
+def check_labels(rows: Iterable[dict[str, str]], kind: str, table: Path, classes: Sequence[str] = ()) -> None:
     """Refuse labels that no task can use.
 
     Raises:
-        CairnError: for a session named twice, a value that is not 0 or 1 (classification) or not an age in years
-            (regression), and a mask that is missing or not a 3D NIfTI file (segmentation).
+        CairnError: for a session named twice, a value that is not 0 or 1 (classification), not an age in years
+            (regression) or no number (probe), and a mask that is missing or not a 3D NIfTI file (segmentation), or that
+            holds a label beyond its ``classes``.
     """
     seen = set()
     for row in rows:
@@ -108,11 +115,30 @@ def check_labels(rows: Iterable[dict[str, str]], kind: str, table: Path) -> None
         if kind == "segmentation":
             if row["mask"] == MISSING:
                 raise CairnError(f"{who} has no mask.", "A segmentation label is a NIfTI mask.", "no-label")
-            open_header(_beside(table, row["mask"]))
+            if classes:
+                read_label_map(_beside(table, row["mask"]), len(classes))
+            else:
+                open_header(_beside(table, row["mask"]))
         elif kind == "classification" and row["value"] not in ("0", "1", "0.0", "1.0"):
             raise CairnError(f"{who}: label '{row['value']}' is neither 0 nor 1.", "Mend the label.", "label")
         elif kind == "regression" and not 0 <= _number(row["value"]) <= MAX_AGE_YEARS:
             raise CairnError(f"{who}: '{row['value']}' is no age in years.", "Mend the label.", "label")
+        elif kind == "probe" and _number(row["value"]) < 0:
+            raise CairnError(f"{who}: '{row['value']}' is no class or value.", "Mend the label.", "label")
+
+
+def class_of(value: float, classes: Sequence[str], edges: Sequence[float]) -> int:
+    """The class of a label: the label itself, or the interval between ``edges`` that a number lies in.
+
+    Raises:
+        CairnError: for a label that is no class (code ``label``).
+    """
+    if edges and math.isfinite(value):
+        return bisect_right(edges, value)
+    if value not in range(len(classes)):
+        known = f"0 to {len(classes) - 1} ({', '.join(classes)})"
+        raise CairnError(f"label {value:g} is no class; there are {known}.", "Mend it, or set 'edges'.", "label")
+    return int(value)
 
 
 def _number(text: str) -> float:

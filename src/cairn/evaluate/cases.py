@@ -8,18 +8,27 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from cairn.config.evaluate import EvaluateConfig
-from cairn.datasets.labels import check_labels
+from cairn.datasets.labels import check_labels, class_of
 from cairn.errors import CairnError
+from cairn.evaluate.classes import (
+    class_parts,
+    mask_parts,
+    mean_part,
+    named_class,
+    read_scores,
+    worst_mask,
+    worst_scores,
+)
 from cairn.evaluate.metrics import dice, nsd
 from cairn.io.atomic import sha256
-from cairn.io.nifti import open_header, read_mask
+from cairn.io.nifti import open_header, read_label_map
 from cairn.io.tables import LABEL_COLUMNS, MISSING, PREDICTION_COLUMNS, read_table
 
 Key = tuple[str, str]
@@ -39,6 +48,8 @@ class Case:
     prediction: float | None = None
     dice: float | None = None
     nsd: float | None = None
+    parts: Mapping[str, float] = field(default_factory=dict)
+    """What belongs to single classes, where there are several (`cairn.evaluate.classes`)."""
 
     @property
     def key(self) -> Key:
@@ -46,7 +57,7 @@ class Case:
         return self.subject, self.session
 
 
-def read_labels(path: Path, kind: str) -> dict[Key, dict[str, str]]:
+def read_labels(path: Path, kind: str, classes: Sequence[str] = ()) -> dict[Key, dict[str, str]]:
     """Labels of the test sessions, sorted by subject and session.
 
     Raises:
@@ -55,7 +66,7 @@ def read_labels(path: Path, kind: str) -> dict[Key, dict[str, str]]:
     rows = read_table(path, LABEL_COLUMNS)
     if not rows:
         raise CairnError(f"{path}: no labelled session.", "A test set needs labels.", "no-labels")
-    check_labels(rows, kind, path)
+    check_labels(rows, kind, path, classes)
     return {(r["subject"], r["session"]): r for r in sorted(rows, key=lambda r: (r["subject"], r["session"]))}
 
 
@@ -77,17 +88,31 @@ def read_predictions(path: Path, known: Mapping[Key, object]) -> dict[Key, dict[
     return found
 
 
-def score_cases(labels: Path, predictions: Path, kind: str, config: EvaluateConfig) -> list[Case]:
+def score_cases(
+    labels: Path, predictions: Path, kind: str, config: EvaluateConfig, classes: Sequence[str] = (),
+    edges: Sequence[float] = (),
+) -> list[Case]:  # fmt: skip
     """Score one table of predictions against the labels, one case a labelled session, sorted.
+
+    Args:
+        labels: the labels.
+        predictions: the predictions.
+        kind: the task's kind.
+        config: how to score.
+        classes: names of a task's several classes.
+        edges: where classes of a number end.
 
     Raises:
         CairnError: what `read_labels` and `read_predictions` raise. An invalid prediction is no error: it is reported
             in the case's status and counts as the worst.
     """
-    truth = read_labels(labels, kind)
+    truth = read_labels(labels, kind, classes)
     given = read_predictions(predictions, truth)
     if kind == "segmentation":
-        return [_mask_case(k, r, given.get(k), labels.parent, predictions.parent, config) for k, r in truth.items()]
+        roots = labels.parent, predictions.parent
+        return [_mask_case(k, r, given.get(k), *roots, config, classes) for k, r in truth.items()]
+    if kind == "probe":
+        return [_class_case(k, r, given.get(k), classes, edges) for k, r in truth.items()]
     values = {key: float(row["value"]) for key, row in truth.items()}
     high = 1.0 if kind == "classification" else config.max_age_years
     worst = _opposite(values, kind, config.worst_error_years)
@@ -132,24 +157,46 @@ def _status(row: Mapping[str, str] | None) -> str:
 
 def _mask_case(
     key: Key, label: Mapping[str, str], row: Mapping[str, str] | None, truth_root: Path, root: Path,
-    config: EvaluateConfig,
+    config: EvaluateConfig, classes: Sequence[str],
 ) -> Case:  # fmt: skip
     truth_path = truth_root / label["mask"]
+    most = len(classes) or 255
     status = _status(row)
     if row is not None and status == OK:
-        status = _mask_status(row, root, truth_path)
+        status = _mask_status(row, root, truth_path, most)
     if row is None or status != OK:
-        return Case(*key, status=status, dice=0.0, nsd=0.0)
-    truth, predicted = read_mask(truth_path), read_mask(root / row["mask"])
+        return Case(*key, status=status, dice=0.0, nsd=0.0, parts=worst_mask(classes))
+    truth, predicted = read_label_map(truth_path, most), read_label_map(root / row["mask"], most)
     spacing = [float(v) for v in np.linalg.norm(open_header(truth_path)[2][:3, :3], axis=0)]
+    if classes:
+        parts = mask_parts(predicted, truth, spacing, classes, config)
+        return Case(*key, status=OK, dice=mean_part(parts, "dice"), nsd=mean_part(parts, "nsd"), parts=parts)
     return Case(
         *key, status=OK, dice=dice(predicted, truth, config.dice_both_empty),
         nsd=nsd(predicted, truth, spacing, config.nsd_tolerance_mm, config.nsd_both_empty),
     )  # fmt: skip
 
 
-def _mask_status(row: Mapping[str, str], root: Path, truth: Path) -> str:
-    """``ok``, or what is wrong with a predicted mask: gone, altered, unreadable, on another grid."""
+def _class_case(
+    key: Key, label: Mapping[str, str], row: Mapping[str, str] | None, classes: Sequence[str], edges: Sequence[float]
+) -> Case:
+    try:
+        true = class_of(float(label["value"]), classes, edges)
+    except CairnError as error:
+        who = f"subject {key[0]}, session {key[1]}"
+        raise CairnError(f"{who}: {error.reason}", error.remedy, error.code) from None
+    status = _status(row)
+    scores: list[float] = []
+    if row is not None and status == OK:
+        status, scores = read_scores(row["value"], classes)
+    if status != OK:
+        scores = worst_scores(true, classes)
+    named = float(named_class(scores))
+    return Case(*key, status=status, label=float(true), prediction=named, parts=class_parts(scores, classes))
+
+
+def _mask_status(row: Mapping[str, str], root: Path, truth: Path, most: int) -> str:
+    """``ok``, or what is wrong with a predicted mask: gone, altered, unreadable, on another grid, of unknown labels."""
     path = root / row["mask"]
     if row["mask"] == MISSING or not path.is_file():
         return "no-mask"
@@ -157,7 +204,7 @@ def _mask_status(row: Mapping[str, str], root: Path, truth: Path) -> str:
         return "mask-altered"
     try:
         _, shape, affine = open_header(path)
-        read_mask(path)
+        read_label_map(path, most)
     except CairnError as error:
         return error.code
     _, wanted_shape, wanted_affine = open_header(truth)

@@ -22,6 +22,7 @@ from cairn.evaluate.comparison import CLAIM_SEEDS, compare_all, pretraining_effe
 from cairn.evaluate.intervals import percentile_interval
 from cairn.evaluate.ranking import first_share, places, task_ranks, tiers
 from cairn.evaluate.stability import stability
+from cairn.evaluate.tables import SEED_MEAN
 from cairn.io.atomic import write_json, write_text
 
 Floats = npt.NDArray[np.float64]
@@ -166,7 +167,22 @@ def _scores(run: str, board: TaskBoard) -> Row:
             "seeds": {str(s): board.value(run, metric.name, s) for s in cases.seeds},
         }  # fmt: skip
     invalid = sum(status != OK for row in cases.status for status in row)
-    return {"metrics": found, "invalid": invalid, "predictions": len(cases.seeds) * len(cases.keys)}
+    beside = {"classes": _beside(run, board, "_"), "fairness": _beside(run, board, "@")}
+    return {
+        "metrics": found, "invalid": invalid, "predictions": len(cases.seeds) * len(cases.keys),
+        **{name: rows for name, rows in beside.items() if rows},
+    }  # fmt: skip
+
+
+def _beside(run: str, board: TaskBoard, mark: str) -> Row:
+    """Numbers that rank nothing, by metric: of single classes (``dice_nerve``), or of groups (``auroc@sex=F``)."""
+    found: Row = {}
+    for metric in (m.name for m in board.metrics):
+        for (owner, name, seed), row in board.scores.items():
+            if owner == run and seed == SEED_MEAN and name.startswith(metric + mark):
+                value = {"value": row["value"], "low": row["ci_low"], "high": row["ci_high"], "n": row["n"]}
+                found.setdefault(metric, {})[name.removeprefix(metric + mark)] = value
+    return found
 
 
 def _task(board: TaskBoard) -> Row:

@@ -138,7 +138,11 @@ def _confidence(board: Record) -> str:
 def _metric(board: Record, task: str, metric: str) -> Metric:
     """How a metric is printed: as the leaderboard does, else as by default."""
     found = [m for t in board.get("tasks", ()) if t["name"] == task for m in t["metrics"] if m["name"] == metric]
-    return Metric(**found[0]) if found else KNOWN[metric]
+    if found or metric in KNOWN:
+        return Metric(**found[0]) if found else KNOWN[metric]
+    mark = "@" if "@" in metric else "_"  # of a group, or of one class
+    whole, _, name = metric.partition(mark)
+    return _metric(board, task, whole).model_copy(update={"title": f"{KNOWN[whole].title} ({name})"})
 
 
 def about_number(number: Number) -> Question:

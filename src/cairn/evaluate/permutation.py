@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cairn.evaluate.metrics.multiclass import f1, mean_of_defined
 from cairn.evaluate.resampling import case_values, generator
 from cairn.evaluate.tables import RunCases
 
@@ -33,7 +34,7 @@ def paired_p_values(
     2010, never 0); else all are listed and p is exact.
 
     Args:
-        metric: ``auroc``, ``dice``, ``nsd``, ``mae`` or ``pearson_r``.
+        metric: ``auroc``, ``auroc_ovr``, ``f1_macro``, ``dice``, ``nsd``, ``mae`` or ``pearson_r``.
         runs: cases of every run, the same test cases in the same order.
         pairs: which runs to compare, as positions in ``runs``.
         permutations: number of drawn exchanges.
@@ -46,7 +47,7 @@ def paired_p_values(
     if not pairs:
         return []
     _, member = np.unique(np.asarray(runs[0].subjects), return_inverse=True)
-    statistic = _pearson if metric == "pearson_r" else _linear
+    statistic = {"pearson_r": _pearson, "f1_macro": _f1}.get(metric, _linear)
     observed, evaluate = statistic(metric, runs, pairs, member, cap)
     reach = np.abs(observed) - TIE
     exceed, drawn = np.zeros(len(pairs), np.int64), 0
@@ -78,7 +79,9 @@ def _linear(
 ) -> tuple[Floats, Any]:
     """Observed differences ``[pairs]``, and the function from signs ``[c, units]`` to differences ``[c, pairs]``."""
     if metric == "auroc":
-        columns = [_auroc_column(runs[a], runs[b]) for a, b in pairs]
+        columns = [_auroc_column(runs[a].label == 1, runs[a].prediction, runs[b].prediction) for a, b in pairs]
+    elif metric == "auroc_ovr":
+        columns = [_ovr_column(runs[a], runs[b]) for a, b in pairs]
     else:
         means = [case_values(metric, r, cap).mean(axis=0) / len(r.keys) for r in runs]
         columns = [means[a] - means[b] for a, b in pairs]
@@ -93,18 +96,24 @@ def _by_unit(columns: Floats, member: Any) -> Floats:
     return out
 
 
-def _auroc_column(a: RunCases, b: RunCases) -> Floats:
+def _ovr_column(a: RunCases, b: RunCases) -> Floats:
+    """As `_auroc_column`, for the mean over the classes that have an area."""
+    columns = [_auroc_column(a.label == k, a.parts[name], b.parts[name]) for k, name in enumerate(a.parts)]
+    defined = [c for c in columns if not np.isnan(c).any()]
+    return np.asarray(np.mean(defined or columns, axis=0))
+
+
+def _auroc_column(positive: Any, a: Floats, b: Floats) -> Floats:
     """What each case adds to the AUROC difference of two runs, ``[cases]``; exchanging the case flips its sign.
 
     With K(x, y) = 1 where positive x scores above negative y (half in a tie), u the signs and u = +1 for "stay", the
     difference of the areas after an exchange is the sum over pairs (i, j) of
     ``(u_i + u_j)/2 (K(a_i, a_j) - K(b_i, b_j)) + (u_i - u_j)/2 (K(a_i, b_j) - K(b_i, a_j))``: linear in u.
     """
-    positive = a.label == 1
-    column = np.zeros(len(a.keys))
+    column = np.zeros(len(positive))
     if positive.all() or not positive.any():
-        return np.full(len(a.keys), np.nan)
-    combinations = list(itertools.product(_rank_rows(a.prediction), _rank_rows(b.prediction)))
+        return np.full(len(positive), np.nan)
+    combinations = list(itertools.product(_rank_rows(a), _rank_rows(b)))
     p, n = int(positive.sum()), int((~positive).sum())
     for x, y in combinations:
         x_high, x_low, y_high, y_low = x[positive], x[~positive], y[positive], y[~positive]
@@ -166,6 +175,39 @@ def _pearson(
     flat = [bool(np.isnan(r).any()) for r in rows]
     observed = evaluate(np.ones((1, columns[0].shape[0])))[0]
     return np.array([np.nan if flat[a] or flat[b] else o for o, (a, b) in zip(observed, pairs, strict=True)]), evaluate
+
+
+def _f1(metric: str, runs: Sequence[RunCases], pairs: Sequence[Pair], member: Any, cap: float) -> tuple[Floats, Any]:
+    """As `_linear`, for macro F1: hits and predicted members of every class are linear in the signs."""
+    label, classes = runs[0].label, len(runs[0].parts)
+    true = [int((label == k).sum()) for k in range(classes)]
+    members = [[_by_unit((r.prediction == k).astype(float).T, member) for k in range(classes)] for r in runs]
+    hits = [
+        [_by_unit(((r.prediction == k) & (label == k)).astype(float).T, member) for k in range(classes)] for r in runs
+    ]
+
+    def scored(kept: Sequence[tuple[Floats, Floats]]) -> Floats:
+        return mean_of_defined(np.stack([f1(hit, n, said) for (hit, said), n in zip(kept, true, strict=True)]))
+
+    def difference(signs: Floats, a: int, b: int, i: int, j: int) -> Floats:
+        sides = []
+        for one, s, other, t in ((a, i, b, j), (b, j, a, i)):
+            stay = (1 + signs) / 2
+            kept = [
+                (stay @ h[:, s] + (1 - stay) @ g[:, t], stay @ m[:, s] + (1 - stay) @ n[:, t])
+                for h, g, m, n in zip(hits[one], hits[other], members[one], members[other], strict=True)
+            ]
+            sides.append(scored(kept))
+        return np.asarray(sides[0] - sides[1])
+
+    def evaluate(signs: Floats) -> Floats:
+        columns = []
+        for a, b in pairs:
+            seeds = itertools.product(range(len(runs[a].seeds)), range(len(runs[b].seeds)))
+            columns.append(np.mean([difference(signs, a, b, i, j) for i, j in seeds], axis=0))
+        return np.stack(columns, axis=1)
+
+    return evaluate(np.ones((1, int(member.max()) + 1)))[0], evaluate
 
 
 def _standardised(predictions: Floats) -> Floats:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cairn.evaluate.metrics.discrimination import auroc_resampled
+from cairn.evaluate.metrics.multiclass import auroc_ovr_resampled, f1_macro_resampled
 from cairn.evaluate.metrics.regression import pearson_resampled
 from cairn.evaluate.tables import RunCases
 
@@ -50,12 +51,19 @@ def metric_values(metric: str, cases: RunCases, counts: npt.NDArray[Any], cap: f
     """A metric of every seed in every resample, ``[seeds, R]``; NaN where undefined.
 
     Args:
-        metric: ``auroc``, ``dice``, ``nsd``, ``mae`` or ``pearson_r``.
+        metric: ``auroc``, ``auroc_ovr``, ``f1_macro``, ``dice``, ``nsd``, ``mae``, ``pearson_r``, or ``dice`` or
+            ``nsd`` of one class (`RunCases.parts`).
         cases: the run's cases.
         counts: ``[R, cases]``; ones give the plain value.
         cap: largest absolute error that counts (``mae``).
     """
-    if metric in ("dice", "nsd", "mae"):
+    if metric == "f1_macro":
+        rows = [f1_macro_resampled(cases.label, row, counts, len(cases.parts)) for row in cases.prediction]
+        return np.stack(rows)
+    if metric == "auroc_ovr":
+        scores = np.stack(list(cases.parts.values()), axis=1)
+        return np.stack([auroc_ovr_resampled(cases.label, row, counts) for row in scores])
+    if metric in ("dice", "nsd", "mae") or metric in cases.parts:
         per_case = case_values(metric, cases, cap)
         total = counts.sum(axis=1, keepdims=True)
         return np.asarray((np.asarray(counts, float) @ per_case.T / total).T)
@@ -68,7 +76,9 @@ def metric_values(metric: str, cases: RunCases, counts: npt.NDArray[Any], cap: f
 
 
 def case_values(metric: str, cases: RunCases, cap: float) -> Floats:
-    """Per-case values ``[seeds, cases]`` of a metric that is a mean over cases."""
+    """Per-case values ``[seeds, cases]`` of a metric that is a mean over cases, single classes' too."""
+    if metric in cases.parts:
+        return cases.parts[metric]
     if metric == "mae":
         return np.asarray(np.minimum(np.abs(cases.prediction - cases.label), cap))
     return cases.dice if metric == "dice" else cases.nsd

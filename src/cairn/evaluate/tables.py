@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,8 @@ class RunCases:
     dice: Floats
     nsd: Floats
     status: tuple[tuple[str, ...], ...]
+    parts: Mapping[str, Floats] = field(default_factory=dict)
+    """Columns of single classes, each ``[seeds, cases]``, in the order of the classes."""
 
     @property
     def subjects(self) -> list[str]:
@@ -60,6 +62,7 @@ def as_arrays(cohort: str, by_seed: Mapping[int, Sequence[Case]]) -> RunCases:
     return RunCases(
         cohort, tuple(ordered), keys, grid("label")[0], grid("prediction"), grid("dice"), grid("nsd"),
         tuple(tuple(c.status for c in cases) for cases in ordered.values()),
+        {name: np.array([[c.parts[name] for c in cases] for cases in ordered.values()]) for name in first[0].parts},
     )  # fmt: skip
 
 
@@ -68,17 +71,19 @@ def _or_nan(value: float | None) -> float:
 
 
 def write_cases(path: Path, cohort: str, by_seed: Mapping[int, Iterable[Case]]) -> None:
-    """Write ``cases.tsv``; numbers in the shortest form that reads back the same."""
+    """Write ``cases.tsv``: numbers in the shortest form that reads back the same, single classes in own columns."""
     rows = []
+    parts: dict[str, None] = {}
     for seed in sorted(by_seed):
         for case in by_seed[seed]:
-            numbers = {n: getattr(case, n) for n in ("label", "prediction", "dice", "nsd")}
+            numbers = {n: getattr(case, n) for n in ("label", "prediction", "dice", "nsd")} | dict(case.parts)
+            parts |= dict.fromkeys(case.parts)
             cells = {n: None if v is None else repr(float(v)) for n, v in numbers.items()}
             rows.append({
                 "cohort": cohort, "seed": seed, "subject": case.subject, "session": case.session,
                 "status": case.status, **cells,
             })  # fmt: skip
-    write_table(path, rows, CASE_COLUMNS)
+    write_table(path, rows, (*CASE_COLUMNS, *parts))
 
 
 def read_cases(path: Path) -> RunCases:
@@ -94,8 +99,11 @@ def read_cases(path: Path) -> RunCases:
     for row in rows:
         numbers = {n: None if row[n] == MISSING else float(row[n]) for n in ("label", "prediction", "dice", "nsd")}
         by_seed.setdefault(int(row["seed"]), []).append(
-            Case(row["subject"], row["session"], status=row["status"], **numbers)
-        )
+            Case(
+                row["subject"], row["session"], status=row["status"], **numbers,
+                parts={n: float(row[n]) for n in row if n not in CASE_COLUMNS},
+            )
+        )  # fmt: skip
     return as_arrays(rows[0]["cohort"], by_seed)
 
 

@@ -48,3 +48,43 @@ def probability_to_native(probability: Array, geometry: SessionGeometry, sequenc
     """Carry a probability map on the session's grid to the scan's native grid, trilinear; threshold after."""
     native = np.linalg.inv(grid_to_native_voxels(geometry, sequence))
     return resample(probability, native, geometry.sequences[sequence].native_shape)
+
+
+def labels_to_grid(
+    labels: Array, geometry: SessionGeometry, sequence: str, classes: int
+) -> npt.NDArray[np.uint8]:  # fmt: skip
+    """Carry a native mask of labels 0 to ``classes`` to the session's grid: each trilinear, then the largest share."""
+    scan = geometry.sequences[sequence]
+    if labels.shape != scan.native_shape:
+        raise ValueError(f"mask of shape {labels.shape}, but the {sequence} scan has {scan.native_shape}")
+    way = grid_to_native_voxels(geometry, sequence)
+    shares = np.stack([resample(labels == k, way, geometry.shape) for k in range(1, classes + 1)])
+    return _largest(1 - shares.sum(axis=0), shares)
+
+
+def labels_to_native(
+    probability_CXYZ: Array, geometry: SessionGeometry, sequence: str
+) -> npt.NDArray[np.uint8]:  # fmt: skip
+    """Carry probabilities on the session's grid to the scan's native grid, each trilinear, then the most probable.
+
+    Args:
+        probability_CXYZ: of background and every label; outside the grid is background.
+        geometry: the session's.
+        sequence: the scan.
+    """
+    inside, *shares = (probability_to_native(p, geometry, sequence) for p in _without_background(probability_CXYZ))
+    return _largest(1 - inside, np.stack(shares))
+
+
+def _without_background(probability_CXYZ: Array) -> Array:
+    """One minus the background in its place: 0 is then right for what lies outside the grid."""
+    return np.concatenate([1 - probability_CXYZ[:1], probability_CXYZ[1:]])
+
+
+def _largest(background_XYZ: Array, shares_KXYZ: Array) -> npt.NDArray[np.uint8]:
+    """Label of the largest share; equal ones go to the lower label, background last.
+
+    So a share of exactly one half is inside, as for a single class.
+    """
+    best = shares_KXYZ.argmax(axis=0)
+    return np.where(shares_KXYZ.max(axis=0) >= background_XYZ, best + 1, 0).astype(np.uint8)

@@ -148,7 +148,17 @@ def read_mask(path: Path) -> npt.NDArray[np.bool_]:
     """Read a mask (non-zero is inside); a wholly empty mask is valid.
 
     Raises:
-        CairnError: what `open_header` raises; ``truncated``; ``not-a-mask`` when values are not integers from 0 to 255.
+        CairnError: what `read_label_map` raises.
+    """
+    return np.asarray(read_label_map(path) > 0)
+
+
+def read_label_map(path: Path, most: int = 255) -> npt.NDArray[np.uint8]:
+    """Read a mask of labels 0 to ``most`` (0 is outside).
+
+    Raises:
+        CairnError: what `open_header` raises; ``truncated``; ``not-a-mask`` when values are not integers from 0 to 255;
+            ``unknown-label`` for one beyond ``most``.
     """
     image, shape, _ = open_header(path)
     try:
@@ -158,7 +168,10 @@ def read_mask(path: Path) -> npt.NDArray[np.bool_]:
         raise _fail(path, "truncated", reason, "Copy the file again from its source.") from None
     if not np.isfinite(data).all() or (data != np.round(data)).any() or data.min() < 0 or data.max() > 255:
         raise _fail(path, "not-a-mask", "not a label mask (integers from 0 to 255)", "Export the mask as uint8.")
-    return np.asarray(data > 0)
+    if data.max() > most:
+        reason = f"label {int(data.max())} is beyond {most}, the last one that the task knows"
+        raise _fail(path, "unknown-label", reason, "Mend the mask, or name its labels in 'classes'.")
+    return np.asarray(data, np.uint8)
 
 
 def write_scan(path: Path, data: npt.NDArray[Any], affine: npt.NDArray[Any]) -> None:

@@ -17,6 +17,7 @@ INDEX_COLUMNS = (
     "age", "sex", "site", "split",
 )  # fmt: skip
 LABEL_COLUMNS = ("subject", "session", "value", "mask", "mask_sequence")
+PEOPLE_COLUMNS = ("subject", "session", "age", "sex")
 QUARANTINE_COLUMNS = ("dataset", "subject", "session", "sequence", "path", "code", "reason", "remedy")
 SHARD_COLUMNS = ("subject", "session", "sequences", "shape", "shard_sha256", "session_sha256")
 PREDICTION_COLUMNS = ("subject", "session", "value", "mask", "mask_sha256", "status")

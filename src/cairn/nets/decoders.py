@@ -40,18 +40,19 @@ class SkipDecoder(nn.Module):  # type: ignore[misc]
 
     Args:
         config: the encoder's.
+        outputs: logits a voxel.
     """
 
-    def __init__(self, config: NetworkConfig) -> None:
+    def __init__(self, config: NetworkConfig, outputs: int = 1) -> None:
         super().__init__()
         self.ups, self.convolutions = nn.ModuleList(), nn.ModuleList()
         for deep, fine, step in _steps(config):
             self.ups.append(upsampling(deep, fine, step))
             self.convolutions.append(convolution(fine, fine))
-        self.finer, self.head = _to_voxels(config)
+        self.finer, self.head = _to_voxels(config, outputs)
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        """Logits ``[B, 1, X, Y, Z]`` from the features of all stages, finest first."""
+        """Logits ``[B, outputs, X, Y, Z]`` from the features of all stages, finest first."""
         x = features[-1]
         for up, convolve, skip in zip(self.ups, self.convolutions, reversed(features[:-1]), strict=True):
             x = convolve(up(x) + skip)
@@ -64,12 +65,12 @@ def _steps(config: NetworkConfig) -> list[tuple[int, int, int]]:
     return [(deep, fine, coarse // dense) for (deep, fine), (coarse, dense) in zip(channels, strides, strict=True)]
 
 
-def _to_voxels(config: NetworkConfig) -> tuple[nn.Sequential, nn.Module]:
-    """From the finest stage to one number a voxel: steps of 2 where it is far (a ViT's patches of 8), and the last."""
+def _to_voxels(config: NetworkConfig, outputs: int = 1) -> tuple[nn.Sequential, nn.Module]:
+    """From the finest stage to ``outputs`` numbers a voxel: in steps of 2 where it is far (a ViT's patches of 8)."""
     finer, channels, stride = nn.Sequential(), config.channels[0], config.strides[0]
     far = stride > WIDEST_STEP
     while far and stride > 2:
         fewer = max(1, channels // 2)
         finer.append(nn.Sequential(upsampling(channels, fewer), normalisation(fewer)))
         channels, stride = fewer, stride // 2
-    return finer, upsampling(channels, 1, stride)
+    return finer, upsampling(channels, outputs, stride)

@@ -29,7 +29,7 @@ def deep_predictor(
     """
     where = set_up(device, threads)
     task = build_task(TaskSpec(**meta["task"]), meta["facts"])
-    network = build_model(parse_network(meta["network"], str(model)), task.dense, seed=0)
+    network = build_model(parse_network(meta["network"], str(model)), task.dense, seed=0, outputs=task.outputs)
     report = load_weights(model, network, "model")
     patch = tuple(meta["patch"]) if meta["patch"] else None
     predictor = Predictor(network.to(where), tuple(meta["box"]), patch, where)

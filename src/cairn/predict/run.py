@@ -9,20 +9,22 @@ from typing import Any, Literal
 
 import numpy as np
 
-from cairn.baselines.apply import classical_predictor
+from cairn.baselines.apply import classical_embedder, classical_predictor
 from cairn.config.base import Section, parse
 from cairn.config.networks import NetworkConfig
 from cairn.config.tasks import TaskSpec
 from cairn.config.training import Device
 from cairn.errors import CairnError
 from cairn.io.atomic import sha256
-from cairn.io.geometry import probability_to_native
+from cairn.io.geometry import labels_to_native, probability_to_native
 from cairn.io.nifti import write_scan
 from cairn.io.sessions import Session, open_sessions
 from cairn.io.tables import PREDICTION_COLUMNS, write_table
 from cairn.nets.meta import read_meta
+from cairn.predict.probe import EMBEDDINGS, deep_embedder, write_embeddings
 from cairn.tasks.cases import Case, make_case
 from cairn.tasks.targets import Array
+from cairn.train.head import apply_head
 
 Predict = Callable[[Case], Array]
 MASKS = "masks"
@@ -51,7 +53,7 @@ def predict(
     """Predict every session of the shards; returns facts for the card.
 
     A session that cannot be predicted gets a row whose status says why; the others go on. Masks lie in ``masks/``
-    beside the table, on the native grid of the task's mask sequence.
+    beside the table, on the native grid of the task's mask sequence; embeddings of a probe in ``embeddings.parquet``.
 
     Args:
         config: a `PredictJob` as plain data.
@@ -67,20 +69,48 @@ def predict(
     meta = read_meta(model)
     check_model(job, meta, model)
     sessions = open_sessions(shards)
+    facts: dict[str, Any]
     folder = predictions.parent / MASKS
     shutil.rmtree(folder, ignore_errors=True)  # masks of an earlier run, whose table is gone
-    if job.method == "classical":
+    embeddings: dict[str, Array] = {}
+    if job.task.kind == "probe":
+        predictor, facts = probe_predictor(job, meta, model, threads, embeddings)
+        threshold = job.task.threshold
+    elif job.method == "classical":
         predictor, threshold = classical_predictor(model, meta)
-        facts: dict[str, Any] = {"device": "cpu"}
+        facts = {"device": "cpu"}
     else:
         from cairn.predict.deep import deep_predictor
 
         predictor, facts = deep_predictor(model, meta, job.device, threads)
         threshold = job.task.threshold
     rows = [predict_session(job.task, session, predictor, folder, threshold) for session in sessions]
+    if job.task.kind == "probe":
+        write_embeddings(predictions.parent / EMBEDDINGS, embeddings)
     write_table(predictions, rows, PREDICTION_COLUMNS)
     failed = {f"{r['subject']}/{r['session']}": r["status"] for r in rows if r["status"] != "ok"}
     return {"sessions": len(rows), "without_prediction": failed, "threshold": threshold, **facts}
+
+
+def probe_predictor(
+    job: PredictJob, meta: Mapping[str, Any], model: Path, threads: int, embeddings: dict[str, Array]
+) -> tuple[Predict, dict[str, Any]]:
+    """A probe's function from a case to the probabilities of its classes; embeddings go to ``embeddings`` as they come.
+
+    Returns:
+        The function, and facts for the card.
+    """
+    embed: Predict
+    if job.method == "classical":
+        embed, head, facts = *classical_embedder(model, meta), {"device": "cpu"}
+    else:
+        embed, head, facts = deep_embedder(model, meta, job.device, threads)
+
+    def predictor(case: Case) -> Array:
+        embeddings[case.session.key] = embed(case)
+        return apply_head(head, embeddings[case.session.key])
+
+    return predictor, facts
 
 
 def check_model(job: PredictJob, meta: Mapping[str, Any], path: Path) -> None:
@@ -112,10 +142,15 @@ def predict_session(
         return row | {"status": str(error)}
     if not np.isfinite(out).all():
         return row | {"status": "the model gave NaN or infinity."}
+    if task.kind == "probe":
+        return row | {"value": " ".join(repr(float(p)) for p in out)}
     if task.kind != "segmentation":
         return row | {"value": repr(float(out))}
     geometry = session.geometry
-    native = probability_to_native(out, geometry, task.mask_sequence) >= threshold
+    if task.classes:
+        native = labels_to_native(out, geometry, task.mask_sequence)
+    else:
+        native = (probability_to_native(out, geometry, task.mask_sequence) >= threshold).astype(np.uint8)
     path = folder / f"sub-{session.subject}_ses-{session.session}_mask.nii.gz"
-    write_scan(path, native.astype(np.uint8), geometry.sequences[task.mask_sequence].native_affine)
+    write_scan(path, native, geometry.sequences[task.mask_sequence].native_affine)
     return row | {"mask": f"{MASKS}/{path.name}", "mask_sha256": sha256(path)}

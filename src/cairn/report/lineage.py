@@ -28,6 +28,7 @@ STAGES = {
     "pretrain_encoder": ("Pretrain", "trained the encoder without labels"),
     "import_weights": ("Import", "made the encoder of foreign weights"),
     "preprocess_shard": ("Preprocess", "registered, stripped and normalised the scans"),
+    "people": ("People", "gathered age and sex of the test set"),
     "accept_dataset": ("Accept", "counted the unusable scans"),
     "labels": ("Labels", "gathered the labels"),
     "manifest": ("Manifest", "gathered the indexes of a data set"),

@@ -8,6 +8,7 @@ from typing import Any
 
 from cairn.provenance.cards import Card
 from cairn.report import cost
+from cairn.report.groups import beside
 from cairn.report.sources import Sources
 from cairn.report.words import heading, number, p_value, span
 
@@ -46,7 +47,7 @@ def numbers(sources: Sources) -> dict[str, Number]:
     made = {path for card in sources.cards.values() for path in card["outputs"]}
     experiment = f" --experiment {sources.board['experiment']}" if sources.board["experiment"] else ""
     found = {}
-    for n in (*_metrics(sources), *_ranks(sources), *_effects(sources), *_others(sources)):
+    for n in (*_metrics(sources), *_beside(sources), *_ranks(sources), *_effects(sources), *_others(sources)):
         if n.stage is not None or (n.files and made.issuperset(n.files)):
             named = n.ask and not n.ask.startswith("results/")
             found[n.key] = replace(n, ask=n.ask + experiment if named else n.ask)
@@ -83,6 +84,19 @@ def _metric(sources: Sources, row: Record, task: Record, metric: Record, value: 
             whole, key=f"{whole.key}/seed-{seed}", what=f"{title}, seed {seed} alone", shown=number(one, digits),
             notes=(f"{task['cases']} test cases of {task['cohort']}; the job scores all seeds at once",),
             label=f"seed {seed}",
+        )  # fmt: skip
+
+
+def _beside(sources: Sources) -> Iterator[Number]:
+    """Single classes, and groups of the test set."""
+    for row, task, metric, name, value in beside(sources):
+        spread = span(value["low"], value["high"], metric["decimals"])
+        yield Number(
+            f"{row['run']}/{task['name']}/{name}", f"{heading(metric)}, {name}, of {row['label']} on {task['title']}",
+            number(value["value"], metric["decimals"]), f"{row['label']}: {task['title']}",
+            tuple(sources.score_files(row["run"], task["name"])),
+            (*([f"interval {spread}"] if spread else []), f"{value['n']} test cases of {task['cohort']}"),
+            f"{row['run']} {task['name']} {name}", True,
         )  # fmt: skip
 
 

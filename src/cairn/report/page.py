@@ -11,6 +11,7 @@ from cairn.io.atomic import write_bytes, write_text
 from cairn.report import cost, words
 from cairn.report.curves import learning_curves
 from cairn.report.forest import metric_forest, overview, rank_forest
+from cairn.report.groups import tables
 from cairn.report.lineage import as_script, embedded
 from cairn.report.numbers import numbers, origins
 from cairn.report.plots import task_plot
@@ -90,7 +91,7 @@ def content(sources: Sources) -> dict[str, Any]:
 
 def _task(sources: Sources, task: Record) -> Record:
     pictures = [metric_forest(sources, task), task_plot(sources, task), slices(sources, task)]
-    return {**task, "pictures": [p for p in pictures if p is not None]}
+    return {**task, "pictures": [p for p in pictures if p is not None], "tables": tables(sources, task)}
 
 
 def _run(sources: Sources, row: Record) -> dict[str, str]:

@@ -22,7 +22,7 @@ FPR = np.linspace(0.0, 1.0, 101)
 
 def task_plot(sources: Sources, task: Record) -> Picture | None:
     """The picture of a task; None where no run has results, or (ROC) a class is missing."""
-    draw = {"classification": _roc, "segmentation": _overlap, "regression": _ages}[task["kind"]]
+    draw = {"classification": _roc, "segmentation": _overlap, "regression": _ages, "probe": _confusion}[task["kind"]]
     return draw(sources, task) if sources.runs_of(task["name"]) else None
 
 
@@ -116,6 +116,40 @@ def _beeswarm(values: Floats) -> Floats:
         steps = np.arange(len(inside)) - (len(inside) - 1) / 2
         offset[inside] = steps * min(0.09, 0.6 / max(1, len(inside)))
     return offset
+
+
+def _confusion(sources: Sources, task: Record) -> Picture:
+    rows = sources.runs_of(task["name"])
+    first = sources.cases[rows[0]["run"], task["name"]]
+    names = [name.removeprefix("p_").replace("_", " ") for name in first.parts]
+    high, columns = _grid(len(rows))
+    with canvas(WIDTH_IN, 3.1 * high, high, columns, sharex=True, sharey=True) as (figure, axes):
+        for axis, row in zip(axes.flat, rows, strict=False):
+            share = confusion(sources.cases[row["run"], task["name"]])
+            axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
+            for y, x in np.ndindex(share.shape):
+                if not np.isnan(share[y, x]):
+                    axis.text(x, y, f"{share[y, x]:.2f}", ha="center", va="center", fontsize=7.5,
+                              color="white" if share[y, x] > 0.6 else "black")  # fmt: skip
+            axis.set_title(clean(wrapped(row["label"], 30)))
+            axis.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=8)
+            axis.set_yticks(range(len(names)), names, fontsize=8)
+        _frame(figure, axes, len(rows), "most probable class", "true class")
+        source = embed(figure)
+    return Picture(
+        source, f"Confusion matrix of every run on {task['title']}",
+        "Share of the true class (lines) that is told as each class (columns), mean over seeds.",
+    )  # fmt: skip
+
+
+def confusion(cases: RunCases) -> Floats:
+    """Share of each true class told as each class, ``[K, K]``, mean over seeds; NaN for a class without cases."""
+    k = len(cases.parts)
+    found = np.zeros((k, k))
+    for row in cases.prediction:
+        np.add.at(found, (cases.label.astype(int), row.astype(int)), 1.0)
+    total = found.sum(axis=1, keepdims=True)
+    return np.where(total > 0, found / np.maximum(total, 1), np.nan)
 
 
 def _ages(sources: Sources, task: Record) -> Picture:

@@ -39,9 +39,9 @@ class Segmentation(Task):
         self.facts["prior"] = share
 
     @property
-    def prior_logit(self) -> float:
+    def prior_logits(self) -> tuple[float, ...]:
         """Logit of that share (as for RetinaNet's head: Lin et al. 2017)."""
-        return math.log(self.facts["prior"] / (1 - self.facts["prior"]))
+        return (math.log(self.facts["prior"] / (1 - self.facts["prior"])),)
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """Soft Dice of the whole batch (steady where a case holds no lesion), plus cross-entropy."""

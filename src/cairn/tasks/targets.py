@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cairn.config.tasks import TaskInputs
+from cairn.datasets.labels import class_of
 from cairn.errors import CairnError
-from cairn.io.geometry import mask_to_grid
-from cairn.io.nifti import read_mask
+from cairn.io.geometry import labels_to_grid, mask_to_grid
+from cairn.io.nifti import read_label_map
 from cairn.tasks.cases import Case, Label
 
 Array = npt.NDArray[Any]
@@ -22,17 +23,33 @@ def grid_mask(task: TaskInputs, case: Case, label: Label) -> npt.NDArray[np.uint
     Raises:
         CairnError: when there is none, or it does not lie on the grid of its scan (code ``label``).
     """
+    mask, sequence = _native_labels(task, case, label)
+    return mask_to_grid(mask > 0, case.session.geometry, sequence).astype(np.uint8)
+
+
+def grid_labels(task: TaskInputs, case: Case, label: Label) -> npt.NDArray[np.uint8]:
+    """The native mask of a label with its classes 1 to K, carried to the session's grid.
+
+    Raises:
+        CairnError: as `grid_mask`; also for a label beyond the task's classes (code ``unknown-label``).
+    """
+    mask, sequence = _native_labels(task, case, label)
+    return labels_to_grid(mask, case.session.geometry, sequence, len(task.classes))
+
+
+def _native_labels(task: TaskInputs, case: Case, label: Label) -> tuple[npt.NDArray[np.uint8], str]:
+    """A label's mask as it is stored, and the sequence that it lies on."""
     if label.mask is None:
         raise CairnError(f"{case.session.key}: a segmentation label is a mask.", "Add it.", code="label")
     sequence = label.mask_sequence if label.mask_sequence != "n/a" else task.mask_sequence
     if sequence not in case.session.geometry.sequences:
         reason = f"{case.session.key}: its mask lies on {sequence}, a scan that the session lacks."
         raise CairnError(reason, "Mend mask_sequence.", code="label")
-    mask = read_mask(label.mask)
+    mask = read_label_map(label.mask, len(task.classes) or 255)
     if mask.shape != case.session.geometry.sequences[sequence].native_shape:
         reason = f"{label.mask}: shape {mask.shape} is not that of the {sequence} scan of {case.session.key}."
         raise CairnError(reason, "A mask lies on the grid of its scan.", code="label")
-    return mask_to_grid(mask, case.session.geometry, sequence).astype(np.uint8)
+    return mask, sequence
 
 
 def class_label(case: Case, label: Label) -> npt.NDArray[np.float32]:
@@ -44,6 +61,18 @@ def class_label(case: Case, label: Label) -> npt.NDArray[np.float32]:
     if label.value not in (0.0, 1.0):
         raise CairnError(f"{case.session.key}: label {label.value:g} is neither 0 nor 1.", "Mend it.", "label")
     return np.asarray(label.value, np.float32)
+
+
+def class_index(task: TaskInputs, case: Case, label: Label) -> int:
+    """The class of a probe's label, 0 to K - 1.
+
+    Raises:
+        CairnError: when it is none of the task's classes (code ``label``).
+    """
+    try:
+        return class_of(label.value, task.classes, task.edges)
+    except CairnError as error:
+        raise CairnError(f"{case.session.key}: {error.reason}", error.remedy, error.code) from None
 
 
 def number_label(case: Case, label: Label) -> npt.NDArray[np.float32]:

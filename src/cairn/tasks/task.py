@@ -25,6 +25,8 @@ class Task(ABC):
 
     dense = False
     """A prediction a voxel, or one a session."""
+    outputs = 1
+    """Logits of a prediction: 1, or background and every class."""
 
     def __init__(self, config: TaskInputs, facts: Mapping[str, float] | None = None) -> None:
         self.config = config
@@ -32,7 +34,7 @@ class Task(ABC):
 
     @abstractmethod
     def target(self, case: Case, label: Label) -> Array:
-        """Target of a case: float32 scalar, or ``[X, Y, Z]`` (0/1) on the session's grid.
+        """Target of a case: float32 scalar, or ``[X, Y, Z]`` (0/1, or labels) on the session's grid.
 
         Raises:
             CairnError: when the label does not suit the kind of task.
@@ -42,13 +44,13 @@ class Task(ABC):
         """Learn what the loss needs from the targets of the training cases alone."""
 
     @property
-    def prior_logit(self) -> float:
-        """What an untrained head should answer."""
-        return 0.0
+    def prior_logits(self) -> tuple[float, ...]:
+        """What an untrained head should answer, one a logit."""
+        return (0.0,)
 
     @abstractmethod
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Loss of a batch of logits (``[B]`` or ``[B, X, Y, Z]``)."""
+        """Loss of a batch of logits (``[B]``, ``[B, X, Y, Z]`` or, with several outputs, ``[B, C, X, Y, Z]``)."""
 
     @abstractmethod
     def predict(self, logits: Tensor) -> Tensor:

@@ -34,21 +34,31 @@ def crop(grid_XYZ: Array, origin: Sequence[int], box: Box) -> Array:
 
 
 def training_sample(
-    case: Case, target: Array, box: Box, config: FinetuneConfig, draw: np.random.Generator
+    case: Case, target: Array, box: Box, config: FinetuneConfig, draw: np.random.Generator, classes: int = 1
 ) -> dict[str, Tensor]:
-    """One augmented sample: ``volumes`` ``[S, X, Y, Z]``, ``sequences`` ``[S]``, ``target``."""
+    """One augmented sample: ``volumes`` ``[S, X, Y, Z]``, ``sequences`` ``[S]``, ``target`` (labels to ``classes``)."""
     volumes, ids = case_tensors(case, box)
     dense = target.ndim == 3
     stacked = volumes
     if dense:
         mask = torch.from_numpy(crop(target, case.origin(box), box).astype(np.float32))
-        stacked = torch.cat([volumes, mask[None]])
-    stacked = spatial(stacked, config.spatial, draw, labels=int(dense))
+        one_hot = mask[None] if classes == 1 else torch.stack([mask == k for k in range(1, classes + 1)]).float()
+        stacked = spatial(torch.cat([volumes, one_hot]), config.spatial, draw, labels=classes)
+        if classes > 1:
+            stacked = torch.cat([stacked[: len(ids)], _labels(stacked[len(ids) :])])
+    else:
+        stacked = spatial(stacked, config.spatial, draw)
     if dense and config.patch_voxels:
         stacked = lesion_patch(stacked, config.patch_voxels, draw)
     volumes = torch.stack([intensity(v, config.intensity, draw) for v in stacked[: len(ids)]])
     answer = stacked[-1] if dense else torch.from_numpy(np.asarray(target, np.float32))
     return {"volumes": volumes, "sequences": ids, "target": answer}
+
+
+def _labels(one_hot_KXYZ: Tensor) -> Tensor:
+    """Labels ``[1, X, Y, Z]`` from masks of which at most one holds a voxel."""
+    numbers = torch.arange(1, len(one_hot_KXYZ) + 1).view(-1, 1, 1, 1)
+    return (one_hot_KXYZ * numbers).amax(dim=0, keepdim=True)
 
 
 def lesion_patch(x_CXYZ: Tensor, size: Box, draw: np.random.Generator) -> Tensor:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cairn.config.networks import NetworkConfig
 from cairn.errors import CairnError
@@ -57,8 +57,8 @@ class FinetuneProblem(Problem):
         if self.patch and any(n % self.network.stride for n in self.patch):
             reason = f"finetune: patch_voxels {self.patch} does not divide by the network's stride."
             raise CairnError(reason, f"Take multiples of {self.network.stride}.", code="config")
-        self.module = build_model(self.network, self.task.dense, derived_seed(job.seed, "weights"))
-        self.module.set_prior(self.task.prior_logit)
+        self.module = build_model(self.network, self.task.dense, derived_seed(job.seed, "weights"), self.task.outputs)
+        self.module.set_prior(*self.task.prior_logits)
 
     def batch(self, step: int) -> dict[str, Tensor]:
         """Augmented samples of the step: shuffled epochs, each drawn by (seed, step, sample)."""
@@ -67,7 +67,8 @@ class FinetuneProblem(Problem):
         for sample in range(size):
             place = self.train[shuffled(self.seed, "finetune order", len(self.train), step * size + sample)]
             draw = generator(self.seed, "finetune sample", step, sample)
-            samples.append(training_sample(self.cases[place], self.targets[place], self.box, self.recipe, draw))
+            what = (self.cases[place], self.targets[place], self.box, self.recipe, draw)
+            samples.append(training_sample(*what, classes=max(1, len(self.job.task.classes))))
         return collate(samples)
 
     def loss(self, batch: Mapping[str, Tensor]) -> Tensor:
@@ -88,6 +89,18 @@ class FinetuneProblem(Problem):
         return {"val_score": score, "val_negative_loss": -sum(losses) / len(losses)}
 
 
+class Started(Protocol):
+    """What starts from an encoder."""
+
+    @property
+    def network(self) -> NetworkConfig:
+        """The encoder's section."""
+
+    @property
+    def module(self) -> nn.Module:
+        """A module with an ``encoder``."""
+
+
 def network_of(job: FinetuneJob) -> NetworkConfig:
     """The job's network; classical runs alone have none."""
     if job.network is None:
@@ -95,7 +108,7 @@ def network_of(job: FinetuneJob) -> NetworkConfig:
     return job.network
 
 
-def start_weights(job: FinetuneJob, weights: Sequence[Path], problem: FinetuneProblem) -> dict[str, Any]:
+def start_weights(job: FinetuneJob, weights: Sequence[Path], problem: Started) -> dict[str, Any]:
     """Load the pretrained encoder, exactly or not at all; a report for the card.
 
     Raises:
@@ -142,7 +155,7 @@ def finetune(
     adapt(problem.module, job.finetune, derived_seed(job.seed, "adapters"))
     learning = {"mode": job.finetune.mode, "trained_parameters": trained(problem.module)}
     compile_encoder(problem.module, device, job.finetune.compile)
-    plain = job.model_dump(mode="json", exclude={"run": True, "finetune": {"steps", "state_every"}})
+    plain = job.model_dump(mode="json", exclude={"run": True, "probe": True, "finetune": {"steps", "state_every"}})
     data = sorted(sha256(p) for p in [*shards, labels, *weights])
     masks = sorted(sha256(label.mask) for label in labelled.labels if label.mask)
     key = state_key(job=plain, code=code, data=data, masks=masks, **numerics(device))

@@ -30,7 +30,10 @@ class Predictor:
         return common_box([self.box, case.extent], self.model.encoder.config.stride)
 
     def logits(self, case: Case) -> Tensor:
-        """Logit of the case, or logits on its session's grid ``[X, Y, Z]``; float32 on the CPU."""
+        """Logit of the case, or logits on its session's grid ``[X, Y, Z]`` (several outputs: ``[C, X, Y, Z]``).
+
+        Float32, on the CPU.
+        """
         box = self.case_box(case)
         volumes, ids = case_tensors(case, box)
         volumes, ids = volumes.to(self.device), ids.to(self.device)[None]
@@ -44,13 +47,18 @@ class Predictor:
         from monai.inferers import sliding_window_inference
 
         def window(x_BSXYZ: Tensor) -> Tensor:
-            return self.model(x_BSXYZ, ids_1S.expand(len(x_BSXYZ), -1))[:, None]
+            out = self.model(x_BSXYZ, ids_1S.expand(len(x_BSXYZ), -1))
+            return out[:, None] if out.ndim == 4 else out
 
-        return sliding_window_inference(volumes_SXYZ[None], patch, 1, window, overlap=0.5, mode="gaussian")[0, 0]
+        out = sliding_window_inference(volumes_SXYZ[None], patch, 1, window, overlap=0.5, mode="gaussian")[0]
+        return out[0] if len(out) == 1 else out
 
     @staticmethod
-    def _to_grid(out_XYZ: Array, case: Case, box: Box) -> Array:
-        """From the box to the session's grid; outside the box there is no brain, so no lesion."""
-        back = [-o for o in case.origin(box)]
+    def _to_grid(out: Array, case: Case, box: Box) -> Array:
+        """From the box to the session's grid; outside the box there is no brain, so background."""
+        back, shape = [-o for o in case.origin(box)], case.session.geometry.shape
         low = np.float32(-30.0)  # a logit of nothing
-        return crop(out_XYZ - low, back, case.session.geometry.shape) + low
+        if out.ndim == 3:
+            return crop(out - low, back, shape) + low
+        background = crop(out[0], back, shape)  # 0 outside: all of the probability, beside what is low
+        return np.stack([background, *(crop(o - low, back, shape) + low for o in out[1:])])

@@ -7,7 +7,7 @@ from typing import Literal
 from cairn.config.base import Section
 from cairn.config.networks import NetworkConfig
 from cairn.config.tasks import TaskSpec
-from cairn.config.training import Device, FinetuneConfig
+from cairn.config.training import Device, FinetuneConfig, ProbeConfig
 
 
 class FinetuneJob(Section):
@@ -23,6 +23,8 @@ class FinetuneJob(Section):
     """The network; none for classical runs."""
     finetune: FinetuneConfig = FinetuneConfig()
     """The recipe, with the task's own values already in it."""
+    probe: ProbeConfig = ProbeConfig()
+    """The recipe of a probe."""
     seed: int
     """Decides start, split, order, augmentation."""
     device: Device = "auto"

@@ -73,7 +73,7 @@ def test_an_untrained_segmentation_answers_the_share_of_lesion():
     mask = np.zeros((10, 10, 10))
     mask[0, 0, :10] = 1
     task.fit([mask])
-    assert float(torch.sigmoid(torch.tensor(task.prior_logit))) == pytest.approx(0.01)
+    assert float(torch.sigmoid(torch.tensor(task.prior_logits[0]))) == pytest.approx(0.01)
     with pytest.raises(CairnError, match="lesion"):
         build_task(SEGMENTATION).fit([np.zeros((4, 4, 4))])
 
