@@ -98,7 +98,7 @@ def descend(
 def apply_head(head: Head, features_F: npt.NDArray[Any]) -> Floats:
     """Probabilities of the classes, ``[K]``, of one case."""
     standard = (np.asarray(features_F, np.float64) - head["mean"]) / head["scale"]
-    return softmax((head["weight"] @ standard + head["bias"])[None])[0]
+    return np.asarray(softmax((head["weight"] @ standard + head["bias"])[None])[0])
 
 
 def softmax(logits_NK: Floats) -> Floats:
