@@ -33,6 +33,7 @@ def add_polymicrogyria(anatomy: Anatomy, visit: Visit) -> None:
     near = smooth(anatomy.fractions[GM], CORTEX_MM / anatomy.voxel_mm)
     ripple = anatomy.field(visit, "malformation-ripple", RIPPLE_MM)
     thick = patch * step(near - 0.20 + 0.09 * ripple, 0.03) * anatomy.fractions[WM]
+    thick = thick * step(near - 0.06, 0.01)  # a high wave far from the cortex is no cortex
     around = smooth(patch, CORTEX_MM / anatomy.voxel_mm)
     fused = FUSED * step(around - 0.3, 0.06) * anatomy.fractions[CSF] * step(anatomy.depth_mm - 2, 0.6)
     fused = fused * (anatomy.ventricle_mm > 6) * (around > 0.1)  # a soft step's tail would thin fluid everywhere
