@@ -324,10 +324,12 @@ class Plan:
     def pretrain_job(self, run: str, seed: str) -> str:
         """What pretraining one encoder needs."""
         row, e = self.runs[run], self.experiment
+        objective = e.objectives[row.objective]
+        own = {"steps": row.steps, "learning_rate": objective.learning_rate}
         return _json({
-            "run": run, "seed": _seed(e.seed, seed), "network": e.networks[row.network],
-            "objective": e.objectives[row.objective], "data_fraction": row.data_fraction, "device": e.device,
-            "pretrain": {**e.pretrain.model_dump(mode="json"), "steps": row.steps or e.pretrain.steps},
+            "run": run, "seed": _seed(e.seed, seed), "network": e.networks[row.network], "device": e.device,
+            "objective": objective, "data_fraction": row.data_fraction,
+            "pretrain": {**e.pretrain.model_dump(mode="json"), **{k: v for k, v in own.items() if v is not None}},
         })  # fmt: skip
 
     def import_job(self, run: str, seed: str) -> str:

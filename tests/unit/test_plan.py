@@ -8,6 +8,7 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
+from cairn.config.training import PretrainConfig
 from cairn.errors import CairnError
 from cairn.plan import Plan
 
@@ -170,6 +171,13 @@ def test_a_row_sets_steps_share_and_seeds_of_its_own(tmp_path):
     assert [j["seed"] for j in jobs["pretrain_encoder"]] == ["0", "1", "2"]
     assert sum(j["run"] == "s" for j in jobs["finetune_model"]) == len(plan.tasks)
     assert json.loads(plan.evaluate_job("mae", "age"))["seeds"] == [0, 1, 2]
+
+
+def test_an_objective_has_its_own_learning_rate():
+    own = Plan(changed("objectives", "mae", "learning_rate", 0.0123), ROOT)
+    assert json.loads(own.pretrain_job("mae", "0"))["pretrain"]["learning_rate"] == 0.0123
+    shared = json.loads(Plan(CI, ROOT).pretrain_job("mae", "0"))["pretrain"]
+    assert shared["learning_rate"] == PretrainConfig().learning_rate
 
 
 def test_a_run_on_anothers_encoders_pretrains_nothing(tmp_path):

@@ -43,12 +43,14 @@ class SimclrConfig(PairConfig):
 class MocoConfig(PairConfig):
     """MoCo (He et al. 2020) across sequences: of all keys in the queue, find the same place in another sequence.
 
-    Wants a small ``pretrain.learning_rate`` (anyBrainer: 1e-4, 10,000 steps of warm-up). At 1e-3 all queries drift
-    together away from the old keys, which lowers the loss and ends in a point; the collapse watch then stops the run.
+    At a learning rate of 1e-3 all queries drift together away from the old keys, which lowers the loss and ends in a
+    point; the collapse watch then stops the run.
     """
 
     kind: Literal["moco"] = "moco"
     """The objective."""
+    learning_rate: float | None = Field(default=1e-4, gt=0)
+    """Largest learning rate (anyBrainer: 1e-4, after 10,000 steps of warm-up)."""
     overlap: float = Field(default=1.0, ge=0, le=1)
     """Least share that query and key have in common along each axis; 1: the same place."""
     temperature: float = Field(default=0.1, gt=0)

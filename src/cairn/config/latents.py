@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -41,6 +41,8 @@ class HybridConfig(ViewConfig):
     """Masked reconstruction, alignment with a teacher where two crops overlap, and contrast of whole crops
     (LatentCampus, arXiv 2509.13846).
     """
+
+    least_batch: ClassVar[int] = 2
 
     kind: Literal["hybrid"] = "hybrid"
     """The objective."""
@@ -126,6 +128,8 @@ class DinoConfig(ViewConfig):
     """Self-distillation without labels (DINOv2, Oquab et al. 2023, arXiv 2304.07193) in 3D. Published values, where
     steps and batches are large: learning rate 0.0005 and weight decay 0.04 (section ``pretrain``).
     """
+
+    least_batch: ClassVar[int] = 2
 
     kind: Literal["dino"] = "dino"
     """The objective. ``patch_voxels`` is the size of its two global crops."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from math import prod
 from typing import ClassVar
 
+from pydantic import Field
+
 from cairn.config.base import Section
 from cairn.config.networks import NetworkConfig
 from cairn.errors import CairnError
@@ -20,6 +22,9 @@ class ViewConfig(Section):
     """The objective."""
     patch_voxels: tuple[int, int, int] = (48, 48, 48)
     """Size of a view; a multiple of the network's stride along each axis, and more than the stride along one."""
+
+    learning_rate: float | None = Field(default=None, gt=0)
+    """Largest learning rate of this objective's pretrainings; default: ``pretrain.learning_rate``."""
 
     def check(self, network: NetworkConfig) -> None:
         """Refuse a network that this objective cannot run on. The plan asks, before any job starts.

@@ -22,9 +22,10 @@ from cairn.nets.blocks import pooled
 from cairn.nets.decoders import LightDecoder
 from cairn.nets.registry import build_encoder
 from cairn.ssl.augment import intensity
+from cairn.ssl.heads import nt_xent
 from cairn.ssl.latents_align import common_region, roi_align
 from cairn.ssl.latents_crops import overlapping_crops
-from cairn.ssl.latents_heads import nt_xent, perceptron, reconstruction_error
+from cairn.ssl.latents_heads import perceptron, reconstruction_error
 from cairn.ssl.mae import random_mask
 from cairn.ssl.objective import Objective, Views
 from cairn.ssl.teacher import Teacher

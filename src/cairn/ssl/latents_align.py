@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from cairn.ssl.latents_heads import full_precision
+from cairn.ssl.heads import full_precision
 
 
 def common_region(shift_N3: Tensor, size: Sequence[int], stride: int) -> tuple[Tensor, Tensor]:

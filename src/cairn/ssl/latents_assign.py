@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cairn.ssl.latents_heads import full_precision
+from cairn.ssl.heads import full_precision
 
 
 def centred(logits_NK: Tensor, centre_K: Tensor, temperature: float) -> Tensor:

@@ -5,25 +5,14 @@ No batch norm anywhere: batches are small, and a validation sees one session at 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-
-@contextmanager
-def full_precision(x: Tensor) -> Iterator[None]:
-    """Context in which products on the device of ``x`` are not narrowed to bfloat16: its 8 bits spoil a softmax."""
-    with torch.autocast(x.device.type, enabled=False):
-        yield
-
-
-def at_least_float32(x: Tensor) -> Tensor:
-    """``x``, widened where it has fewer bits."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
+from cairn.ssl.heads import at_least_float32, full_precision
 
 
 def perceptron(sizes: Sequence[int]) -> nn.Sequential:
@@ -56,17 +45,6 @@ class PrototypeHead(nn.Module):  # type: ignore[misc]
         x = functional.normalize(at_least_float32(self.perceptron(x_NC)), dim=1)
         with full_precision(x):
             return functional.linear(x, functional.normalize(self.prototypes, dim=1))
-
-
-def nt_xent(a_NC: Tensor, b_NC: Tensor, temperature: float) -> Tensor:
-    """NT-Xent (Chen et al. 2020): each of the 2 N must find its partner among all others, by cosine."""
-    z = functional.normalize(torch.cat([a_NC, b_NC]), dim=1)
-    count = len(a_NC)
-    itself = torch.eye(2 * count, dtype=torch.bool, device=z.device)
-    with full_precision(z):
-        logits = (z @ z.T / temperature).masked_fill(itself, float("-inf"))
-    partner = torch.arange(2 * count, device=z.device).roll(count)
-    return functional.cross_entropy(logits, partner)
 
 
 def cubes(coarse_NXYZ: Tensor, unit: int) -> Tensor:

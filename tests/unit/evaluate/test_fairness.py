@@ -158,7 +158,7 @@ def test_rows_stand_in_scores_and_leaderboard_and_change_no_metric(tmp_path):
     names = {r["metric"] for r in after[len(before) :]}
     assert {"auroc@sex=F", "auroc@sex=M", "auroc@gap:sex", "auroc@gap:age", "auroc@fairness"} <= names
     job = world.board_job(runs=world.RUNS[:1], config=fair.evaluate, tasks=["infarct"])
-    leaderboard(job, [out / "b.tsv"], [out / "b.parquet"], tmp_path / "l.csv", tmp_path / "l.json")
+    leaderboard(job, [out / "b.tsv"], [out / "b.parquet"], tmp_path / "l.csv", tmp_path / "l.json", tmp_path / "s.json")
     block = read_json(tmp_path / "l.json")["rows"][0]["scores"]["infarct"]["fairness"]["auroc"]
     assert block["fairness"]["value"] == pytest.approx(
         1 - (block["gap:sex"]["value"] + block["gap:age"]["value"]) / 2, abs=1e-5

@@ -71,7 +71,7 @@ def sources(tmp_path_factory):
             scores.append(out / "scores.parquet")
     board = root / "leaderboard" / "leaderboard.json"
     ranked = LeaderboardJob(experiment="toy", runs=RUNS, tasks=TASKS, evaluate=CONFIG)
-    leaderboard(ranked, cases, scores, board.with_suffix(".csv"), board)
+    leaderboard(ranked, cases, scores, board.with_suffix(".csv"), board, board.with_name("stability.json"))
     return read_sources(ReportJob(runs=RUNS, tasks=TASKS, seeds=(0,)), board, {"cases": cases})
 
 

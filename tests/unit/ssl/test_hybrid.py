@@ -15,7 +15,7 @@ from cairn.errors import CairnError
 from cairn.io.sessions import open_sessions
 from cairn.nets.blocks import pooled
 from cairn.ssl.draws import generator
-from cairn.ssl.latents_heads import nt_xent
+from cairn.ssl.heads import nt_xent
 from cairn.ssl.registry import build_objective
 
 NET = ResidualConfig(**NETWORK)

@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch.nn import functional
 
+from cairn.ssl.heads import nt_xent
 from cairn.ssl.latents_align import roi_align
 from cairn.ssl.latents_assign import centred, hidden_loss, koleo, sinkhorn, view_loss
-from cairn.ssl.latents_heads import PrototypeHead, nt_xent
+from cairn.ssl.latents_heads import PrototypeHead
 
 
 def softmax(x):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from cairn.ssl.latents_heads import PrototypeHead, cubes, hide, nt_xent, perceptron, reconstruction_error
+from cairn.ssl.heads import nt_xent
+from cairn.ssl.latents_heads import PrototypeHead, cubes, hide, perceptron, reconstruction_error
 
 
 def unit(x):
