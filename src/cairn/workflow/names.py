@@ -1,0 +1,264 @@
+"""From configuration to names: data sets, shards, packages, runs, and every job of every rule."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from cairn.config.base import parse
+from cairn.config.experiment import DatasetConfig, ExperimentConfig
+from cairn.config.learn import FinetuneConfig, ProbeConfig
+from cairn.config.runs import Run, read_runs
+from cairn.datasets.listing import Listing
+from cairn.errors import CairnError
+from cairn.io.atomic import read_json, write_json
+from cairn.io.sharding import shard_name, shard_of
+from cairn.workflow.checks import check_foreign, check_run, check_splits
+
+ROLES = ("finetune", "indomain", "test")
+PREPROCESS_PACKAGES = ("deepbet", "nimare")  # weights of the skull-strip network; template head with a mask
+
+
+class Names:
+    """An experiment, checked, and every name that the workflow derives from it.
+
+    Args:
+        config: the merged configuration, as plain data.
+        root: the repository's folder; relative paths of the configuration start there.
+
+    Raises:
+        CairnError: for whatever is wrong in the configuration, the runs table or a data set's folder.
+    """
+
+    def __init__(self, config: Mapping[str, Any], root: Path) -> None:
+        self.root = root
+        self.experiment = parse(ExperimentConfig, config)
+        self.results = f"results/{self.experiment.name}"
+        table = root / self.experiment.runs
+        self.tasks = {n: t for n, t in self.experiment.tasks.items() if t.enabled}
+        self.runs: dict[str, Run] = {r.run: r for r in read_runs(table)}
+        for run in self.runs.values():
+            check_run(self.experiment, run, table)
+            check_foreign(self.experiment, root, run, table)
+        for task in self.tasks:
+            section = ProbeConfig if self.tasks[task].kind == "probe" else FinetuneConfig
+            parse(section, self._recipe(task), f"tasks.{task}.recipe")
+        check_splits(self.experiment, self.roles)
+
+    # --- data sets -------------------------------------------------------------------------------------------------
+    @cached_property
+    def datasets(self) -> Mapping[str, DatasetConfig]:
+        """Data sets by name, without those that only tasks that are switched off ask for."""
+        every = self.experiment.datasets
+        idle = {getattr(t, r) for t in self.experiment.tasks.values() if not t.enabled for r in ROLES}
+        used = {getattr(t, r) for t in self.tasks.values() for r in ROLES}
+        used |= {r.pretrain_data for r in self.runs.values()} | {n for n, d in every.items() if d.predict}
+        return {name: section for name, section in every.items() if name in used or name not in idle}
+
+    @property
+    def cohort_datasets(self) -> list[str]:
+        """Data sets that the workflow makes."""
+        return [n for n, d in self.datasets.items() if d.kind == "cohort"]
+
+    @property
+    def real_datasets(self) -> list[str]:
+        """Data sets that lie somewhere else."""
+        return [n for n, d in self.datasets.items() if d.kind != "cohort"]
+
+    @cached_property
+    def listings(self) -> dict[str, Listing]:
+        """The trees of the real data sets."""
+        results = self.root / self.results
+        return {
+            name: Listing(
+                self.root / self.data_root(name), self.datasets[name].kind, self.datasets[name].shards,
+                results / "raw" / name / "tokens.json", self.state(f"listing/{name}.json"),
+                results / "raw" / name / "index",
+            )
+            for name in self.real_datasets
+        }  # fmt: skip
+
+    def data_root(self, dataset: str) -> Path:
+        """Folder that a data set's index paths start from."""
+        if self.datasets[dataset].kind == "cohort":
+            return Path(self.results) / "raw" / dataset
+        return self._place(self.datasets[dataset].root)
+
+    def label_source(self, dataset: str) -> Path:
+        """Table or folder that a real data set's labels come from.
+
+        Raises:
+            CairnError: when the configuration names none.
+        """
+        if not self.datasets[dataset].labels:
+            reason = f"Data set '{dataset}' has no 'labels' in the configuration."
+            raise CairnError(reason, f"Name its label table or folder: datasets.{dataset}.labels.", "config")
+        return self._place(self.datasets[dataset].labels)
+
+    def state(self, name: str) -> Path:
+        """A file of this machine's own: no result, and nothing that another clone needs."""
+        return self.root / self.results / ".state" / name
+
+    def _place(self, path: str) -> Path:
+        """A path of the configuration, relative to the repository where it lies inside, so that clones plan alike."""
+        full = Path(os.path.normpath(self.root / path))
+        return full.relative_to(self.root) if full.is_relative_to(self.root) else full
+
+    @cached_property
+    def shards(self) -> dict[str, list[str]]:
+        """Shards that hold a session, by data set."""
+        from cairn.cohort.plan import sessions
+
+        found = {name: listing.shards for name, listing in self.listings.items()}
+        for name in self.cohort_datasets:
+            spec, count = self.datasets[name].cohort, self.datasets[name].shards
+            assert spec is not None
+            numbers = {shard_of(subject, session, count) for subject, session in sessions(spec, name)}
+            found[name] = [shard_name(n) for n in sorted(numbers)]
+        return found
+
+    def record(self, config: Mapping[str, Any]) -> None:
+        """Keep the merged configuration beside the results: `cairn rebuild` and the exports read it."""
+        path = self.root / self.results / "config.json"
+        if not path.is_file() or read_json(path) != config:
+            write_json(path, dict(config))
+
+    @property
+    def roles(self) -> dict[str, list[str]]:
+        """Uses of each data set: ``pretrain``, ``finetune``, ``indomain``, ``test``."""
+        found: dict[str, set[str]] = {name: set() for name in self.datasets}
+        for run in self.runs.values():
+            if run.run in self.pretrained_runs:
+                found[run.pretrain_data].add("pretrain")
+        for task in self.tasks.values():
+            for role in ROLES:
+                if getattr(task, role):
+                    found[getattr(task, role)].add(role)
+        return {name: sorted(roles) for name, roles in found.items()}
+
+    @property
+    def identities(self) -> dict[str, str]:
+        """Name space of the subject identifiers of each data set."""
+        return {
+            name: d.identities or (f"cohort {name}" if d.kind == "cohort" else str(self.data_root(name)))
+            for name, d in self.datasets.items()
+        }
+
+    @property
+    def people_datasets(self) -> list[str]:
+        """Test sets whose age and sex evaluation asks for."""
+        asked = self.experiment.evaluate.fairness.enabled
+        return [n for n, roles in self.roles.items() if "test" in roles] if asked else []
+
+    def task_of(self, dataset: str) -> str:
+        """The task that a labelled data set belongs to."""
+        tasks = [n for n, t in self.tasks.items() if dataset in (getattr(t, r) for r in ROLES)]
+        if not tasks:
+            raise CairnError(f"Data set '{dataset}' has no labels: no task names it.", "Add it to a task.", "config")
+        return tasks[0]
+
+    # --- packages and donors of the embedded cohort ------------------------------------------------------------------
+    @property
+    def packages(self) -> dict[str, str]:
+        """File name of each pinned archive that the experiment uses -> package."""
+        names = {*PREPROCESS_PACKAGES, *(p for d in self.cohort_datasets for p in self._packages_of(d))}
+        return {self.archive(name): name for name in sorted(names)}
+
+    def archive(self, package: str) -> str:
+        """File name under which a package is kept."""
+        return f"{package}.{self.experiment.cohort.packages[package].archive}"
+
+    def donors_of(self, dataset: str) -> tuple[str, ...]:
+        """Donors of a data set of the cohort."""
+        from cairn.cohort.plan import donors_of
+
+        spec = self.datasets[dataset].cohort
+        assert spec is not None
+        return donors_of(self.experiment.cohort, spec)
+
+    def donor_archive(self, donor: str) -> str:
+        """Archive that a donor is built from."""
+        return self.archive(self.experiment.cohort.donors[donor].package)
+
+    def _packages_of(self, dataset: str) -> list[str]:
+        return [self.experiment.cohort.donors[donor].package for donor in self.donors_of(dataset)]
+
+    # --- runs ------------------------------------------------------------------------------------------------------
+    @property
+    def pretrained_runs(self) -> list[str]:
+        """Runs that pretrain an encoder."""
+        return [n for n, r in self.runs.items() if r.method == "pretrained" and not r.encoder and not r.weights]
+
+    @property
+    def imported_runs(self) -> list[str]:
+        """Runs that import foreign weights."""
+        return [n for n, r in self.runs.items() if r.weights and not r.encoder]
+
+    def foreign(self, run: str, column: str) -> list[str]:
+        """The file that a run's ``weights`` or ``mapping`` names, if it names one."""
+        name = getattr(self.runs[run], column)
+        return [str(self._place(name))] if name else []
+
+    def encoder_run(self, run: str) -> str:
+        """The run that makes the encoders which a run starts from; none for scratch and classical runs."""
+        row = self.runs[run]
+        return (row.encoder or run) if row.method == "pretrained" else ""
+
+    def seeds(self, run: str) -> range:
+        """Seeds of a run."""
+        return range(self.runs[run].seeds or self.experiment.seeds)
+
+    def train_data(self, run: str, task: str) -> str:
+        """The labelled data set that a run is fine-tuned on."""
+        return str(getattr(self.tasks[task], self.runs[run].train_on))
+
+    @cached_property
+    def gpus_per_job(self) -> int:
+        """1 where jobs use the GPU, else 0."""
+        if self.experiment.device != "auto":
+            return int(self.experiment.device == "cuda")
+        probe = shutil.which("nvidia-smi")
+        return int(
+            probe is not None and subprocess.run([probe, "-L"], capture_output=True, check=False).returncode == 0
+        )
+
+    def jobs(self) -> dict[str, list[dict[str, str]]]:
+        """Every job of the experiment: the wildcards of each rule's jobs. Fetching, and what `apply` adds, left out."""
+        shards = {d: [{"dataset": d, "shard": s} for s in self.shards[d]] for d in self.datasets}
+        labelled = [d for d, roles in self.roles.items() if set(roles) & set(ROLES)]
+        entries = [{"run": r, "task": t} for r in self.runs for t in self.tasks]
+        trained = [entry | {"seed": str(s)} for entry in entries for s in self.seeds(entry["run"])]
+        return {
+            "build_donor": [
+                {"donor": d} for d in dict.fromkeys(d for n in self.cohort_datasets for d in self.donors_of(n))
+            ],
+            "cohort_shard": [job for d in self.cohort_datasets for job in shards[d]],
+            "index_shard": [job for d in self.real_datasets for job in shards[d]],
+            "manifest": [{"dataset": d} for d in self.datasets],
+            "labels": [{"dataset": d} for d in labelled],
+            "leakage": [{}],
+            "people": [{"dataset": d} for d in self.people_datasets],
+            "preprocess_shard": [job for d in self.datasets for job in shards[d]],
+            "accept_dataset": [{"dataset": d} for d in self.datasets],
+            "qc": [{}],
+            "pretrain_encoder": [{"run": r, "seed": str(s)} for r in self.pretrained_runs for s in self.seeds(r)],
+            "import_weights": [{"run": r, "seed": str(s)} for r in self.imported_runs for s in self.seeds(r)],
+            "finetune_model": trained,
+            "predict_test": trained,
+            "evaluate_run": entries,
+            "tracks": [{}],
+            "leaderboard": [{}],
+            "findings": [{}],
+            "report": [{}],
+            "findings_page": [{}],
+            "tables": [{}],
+        }
+
+    def _recipe(self, task: str) -> dict[str, Any]:
+        section = self.experiment.probe if self.tasks[task].kind == "probe" else self.experiment.finetune
+        return section.model_dump(mode="json") | dict(self.tasks[task].recipe)
