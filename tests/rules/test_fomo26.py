@@ -19,7 +19,7 @@ def study(new_checkout, tmp_path_factory):
 
 def test_every_run_is_scored_on_every_task_by_class_and_group(study):
     board = json.loads((study.root / R / "leaderboard/leaderboard.json").read_text())
-    assert [t["name"] for t in board["tasks"]] == ["neurovascular", "malformation", "age_group"]
+    assert {t["name"] for t in board["tasks"]} == {"neurovascular", "malformation", "age_group"}
     for row in board["rows"]:
         scores = row["scores"]
         assert set(scores["neurovascular"]["classes"]["dice"]) == {"nerve", "vessel"}

@@ -47,7 +47,7 @@ def test_cortex_grows_into_white_matter_and_sulci_on_one_side(pairs):
         assert torch.allclose((sick.fractions[GM] - healthy.fractions[GM]), changed, atol=1e-5)
         assert float((healthy.fractions[WM] - sick.fractions[WM]).min()) >= 0
         assert float((healthy.fractions[CSF] - sick.fractions[CSF]).min()) >= 0
-        assert 1.0 < sick.ml(changed) < 40.0
+        assert 0.3 < sick.ml(changed) < 40.0  # the ball has little cortex in reach of a patch
         left = float((changed * (sick.box[0] < 0.5)).sum() / changed.sum())
         assert max(left, 1 - left) > 0.95
         near = torch.nn.functional.max_pool3d(healthy.fractions[GM][None, None], 5, 1, 2)[0, 0] > 0.5
