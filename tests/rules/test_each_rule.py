@@ -36,6 +36,9 @@ CASES = [
     ("finetune_model", ["finetune/classical/meningioma/seed-0/model.safetensors"], None),
     ("predict_test", ["predict/scratch_ood/meningioma/seed-0/predictions.tsv"], PREDICTION_COLUMNS),
     ("evaluate_run", ["evaluate/mae/age/cases.tsv", "evaluate/mae/age/scores.parquet"], None),
+    ("tracks", ["leaderboard/tracks.json"], None),
+    ("findings", ["leaderboard/findings.json"], None),
+    ("findings_page", ["report/findings.html"], None),
     (
         "leaderboard",
         [f"leaderboard/{name}" for name in ("leaderboard.csv", "leaderboard.json", "stability.json")],

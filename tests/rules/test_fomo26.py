@@ -8,6 +8,7 @@ from cairn.io.tables import PEOPLE_COLUMNS, read_table
 
 CI = ("--configfile", "config/ci_fomo26.yaml")
 R = "results/ci_fomo26"
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
