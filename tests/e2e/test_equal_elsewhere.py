@@ -7,14 +7,20 @@ import pytest
 from cairn.io.atomic import read_json, sha256
 
 R = Path("results/ci")
-RESULTS = ("leaderboard/leaderboard.csv", "leaderboard/leaderboard.json", "leaderboard/metrics.json")
+RESULTS = (
+    "leaderboard/leaderboard.csv",
+    "leaderboard/leaderboard.json",
+    "leaderboard/findings.json",
+    "leaderboard/metrics.json",
+)
+PAGES = ("report", "findings_page")
 CAIRN = ("-c", "from cairn.cli import main; main()")
 
 
 def outputs(root: Path) -> dict[str, str]:
-    """SHA-256 of everything that the cards name, the page left out: it shows times."""
+    """SHA-256 of everything that the cards name, pages left out: they show times."""
     cards = [read_json(p) for p in sorted((root / R).rglob("*run.json")) if ".state" not in p.parts]
-    return {name: digest for c in cards if c["stage"] != "report" for name, digest in c["outputs"].items()}
+    return {name: digest for c in cards if c["stage"] not in PAGES for name, digest in c["outputs"].items()}
 
 
 def test_a_number_is_rebuilt_from_raw_files_to_the_same_bytes(finished, tmp_path):
