@@ -16,7 +16,7 @@ from cairn.provenance.code import code_hash
 
 Card = Mapping[str, Any]
 
-RESULT_STAGES = ("leaderboard", "qc", "report")
+RESULT_STAGES = ("leaderboard", "findings", "qc", "report", "findings_page")
 """Stages whose outputs a reader wants; with predictions for the user's own scans, they are what the run is for."""
 SMALL = ("leaderboard", "report")
 """Folders of an experiment that are always copied; so are the configuration, scores and cards."""
