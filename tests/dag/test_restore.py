@@ -64,14 +64,17 @@ def back(clone) -> None:
     assert clone.plan() == set()
 
 
-FINETUNED = jobs("finetune_model", run="scratch_ood", task="infarct", seed="0") | scored("scratch_ood", "infarct")
+FINETUNED = (
+    jobs("finetune_model", run="scratch_ood", task="infarct", seed="0") | jobs("tracks")
+    | scored("scratch_ood", "infarct")
+)  # fmt: skip
 DAMAGES = {
     "pretrain/mae/seed-0/encoder.safetensors": jobs("pretrain_encoder", run="mae", seed="0") | trained("mae", TASKS),
     "finetune/scratch_ood/infarct/seed-0/model.safetensors": FINETUNED,
     "predict/mae/age/seed-0/predictions.tsv": jobs("predict_test", run="mae", task="age", seed="0")
     | jobs("evaluate_run", run="mae", task="age") | END,
     "evaluate/classical/age/scores.parquet": jobs("evaluate_run", run="classical", task="age") | END,
-    "leaderboard/leaderboard.json": END,
+    "leaderboard/leaderboard.json": jobs("leaderboard") | jobs("tables") | jobs("report"),
     # neither is a declared output: the card of the job stands for it
     "preprocess/age_test/0000.safetensors": jobs("preprocess_shard", dataset="age_test", shard="0000")
     | jobs("accept_dataset", dataset="age_test") | jobs("qc")
