@@ -22,13 +22,15 @@ R = Path("results/ci")
 
 # rule, files to delete and make again, header of the first where it is a table
 CASES = [
-    ("build_donor", ["donors/oasis.safetensors"], None),
+    pytest.param("build_donor", ["donors/oasis.safetensors"], None, marks=pytest.mark.slow),
     ("cohort_shard", ["raw/age_few/index/0000.tsv", "truth/age_few/labels/0000.tsv"], INDEX_COLUMNS),
     ("manifest", ["raw/age_few/manifest.parquet"], None),
     ("labels", ["truth/meningioma_few/labels.tsv"], (*LABEL_COLUMNS, "mask_sha256")),
     ("leakage", ["leakage/leakage.json"], None),
     ("preprocess_shard", ["preprocess/age_few/0000.index.tsv", "preprocess/age_few/0000.safetensors"], SHARD_COLUMNS),
-    ("preprocess_shard", ["preprocess/age_few/0000.quarantine.tsv"], QUARANTINE_COLUMNS),
+    pytest.param(
+        "preprocess_shard", ["preprocess/age_few/0000.quarantine.tsv"], QUARANTINE_COLUMNS, marks=pytest.mark.slow
+    ),
     ("accept_dataset", ["preprocess/age_few/accepted.json"], None),
     ("qc", ["qc/sessions.tsv", "qc/truth.json"], None),
     ("pretrain_encoder", ["pretrain/mae/seed-0/encoder.safetensors"], None),
