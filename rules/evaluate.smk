@@ -41,7 +41,8 @@ rule evaluate_run:
         "evaluate {wildcards.run} on {wildcards.task}"
     shell:
         "python workflow/scripts/evaluate_run.py --config {params.config:q} --labels {input.labels}"
-        " --predictions {input.predictions:q} --people {input.people:q} --cases {output.cases} --scores {output.scores} --card {output.card}"
+        " --predictions {input.predictions:q} --people {input.people:q} --cases {output.cases}"
+        " --scores {output.scores} --card {output.card}"
         " > {log} 2>&1"
 
 

@@ -128,13 +128,16 @@ class Plan(Names):
 
     def leaderboard_job(self) -> str:
         """What ranking all runs needs."""
+        return _json(self._board())
+
+    def _board(self) -> dict[str, Any]:
         e = self.experiment
         mode = {"finetune_mode": e.finetune.mode}  # said in either way, the same recipe: such runs are compared
         runs = [r if r.finetune_mode else r.model_copy(update=mode) for r in self.runs.values()]
-        return _json({
+        return {
             "experiment": e.name, "seed": e.seed, "runs": runs,
             "tasks": {name: self._task(name) for name in self.tasks}, "evaluate": e.evaluate,
-        })  # fmt: skip
+        }  # fmt: skip
 
     def findings_job(self) -> str:
         """What testing FOMO25's findings needs."""
@@ -142,7 +145,7 @@ class Plan(Names):
         made = {run: row for run, row in self.runs.items() if row.method == "pretrained" and not row.weights}
         views = {run: (row.steps or e.pretrain.steps) * e.pretrain.batch_size for run, row in made.items()}
         return _json({
-            **json.loads(self.leaderboard_job()), "samples": views,
+            **self._board(), "samples": views,
             "families": {run: FAMILIES[e.objectives[row.objective].kind] for run, row in made.items()},
             "networks": {run: e.networks[row.network] for run, row in made.items()},
         })  # fmt: skip

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cairn.io.boxes import bounding_box
 from cairn.strip.morphology import largest_component
 
 TISSUES = ("csf", "gm", "dgm", "wm", "bone", "fat", "muscle")
@@ -89,12 +90,8 @@ def _frame(head: Array, brain: Mask, voxel_mm: float) -> tuple[Array, Mask, Mask
 
 
 def _box(mask: Mask) -> tuple[Array, Array]:
-    ends = []
-    for axis in range(3):
-        line = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        ends.append((line[0], line[-1]))
-    low, high = np.array(ends, np.float32).T
-    return low, high
+    low, high = bounding_box(mask)
+    return np.array(low, np.float32), np.array(high, np.float32) - 1
 
 
 def _signed_distance(mask: Mask, voxel_mm: float) -> Array:

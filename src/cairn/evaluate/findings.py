@@ -18,8 +18,7 @@ from cairn.config.runs import Run
 from cairn.evaluate.board import TaskBoard, read_board
 from cairn.evaluate.comparison import CLAIM_SEEDS, recipe_of
 from cairn.evaluate.intervals import Interval, percentile_interval, resampled_interval
-from cairn.evaluate.leaderboard import six_decimals
-from cairn.evaluate.ranking import task_ranks
+from cairn.evaluate.leaderboard import rank_arrays, six_decimals
 from cairn.io.atomic import write_json
 
 Floats = npt.NDArray[np.float64]
@@ -155,14 +154,8 @@ def families(job: FindingsJob, boards: Sequence[TaskBoard]) -> Row:
 
 def ranks(runs: Sequence[str], boards: Sequence[TaskBoard]) -> tuple[list[Floats], list[Floats]]:
     """Task ranks among ``runs``: by task ``[runs]`` as they stand, and ``[R, runs]`` in every resample."""
-    once, spread = [], []
-    for board in boards:
-        names: list[str] = [m.name for m in board.metrics]
-        entered = board.entered(runs)
-        once.append(task_ranks({n: board.values(runs, n) for n in names}, board.metrics, entered)[0])
-        drawn = {n: board.resampled(runs, n) for n in names}
-        spread.append(task_ranks(drawn, board.metrics, entered) if board.config.resamples else once[-1][None])
-    return once, spread
+    once, spread = rank_arrays(runs, boards, boards[0].config)
+    return [ranked[0] for ranked in once], spread or once
 
 
 def _with_interval(value: float, spread: Floats, board: TaskBoard) -> Row:

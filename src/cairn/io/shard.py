@@ -18,12 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from cairn.errors import CairnError
+from cairn.io.boxes import Corner, bounding_box
 from cairn.io.tensors import Part, write_parts
 
 FORMAT = 1
 PIECE = 1 << 22  # bytes in memory at once when a tensor is copied
 Array = npt.NDArray[Any]
-Box = tuple[tuple[int, int, int], tuple[int, int, int]]
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class Shard:
         except KeyError:
             raise CairnError(f"{path}: not a Cairn shard.", "Run preprocess again.", code="shard") from None
         self._sequences: dict[str, list[str]] = {k: [] for k in self._geometry}
-        self._boxes: dict[str, Box] = {}
+        self._boxes: dict[str, tuple[Corner, Corner]] = {}
         for name in header:
             if name != "__metadata__" and not name.endswith("/mask"):
                 key, sequence = name.rsplit("/", 1)
@@ -164,15 +164,11 @@ class Shard:
         """The brain mask, bool ``[X, Y, Z]``."""
         return np.asarray(self._file.get_tensor(f"{key}/mask")) > 0
 
-    def brain_box(self, key: str) -> Box:
+    def brain_box(self, key: str) -> tuple[Corner, Corner]:
         """Lowest voxel and one past the highest of the brain mask, the whole grid if it is empty; kept once read."""
         if key not in self._boxes:
-            inside = self.mask(key)
-            low, high = [0, 0, 0], list(inside.shape)
-            for axis in range(3) if inside.any() else ():
-                found = np.flatnonzero(inside.any(axis=tuple(a for a in range(3) if a != axis)))
-                low[axis], high[axis] = int(found[0]), int(found[-1]) + 1
-            self._boxes[key] = ((low[0], low[1], low[2]), (high[0], high[1], high[2]))
+            mask = self.mask(key)
+            self._boxes[key] = bounding_box(mask if mask.any() else np.ones_like(mask))
         return self._boxes[key]
 
     def patch(self, key: str, sequence: str, origin: Sequence[int], size: Sequence[int]) -> npt.NDArray[np.float32]:

@@ -10,6 +10,7 @@ from cairn.io.atomic import read_json, write_text
 from cairn.provenance import chain
 from cairn.provenance.cards import Card, read_card
 from cairn.report.findings_plots import family_plot, gain_plot, scaling_plot
+from cairn.report.templates import filled
 from cairn.report.words import heading, listed, number, span
 
 Record = Mapping[str, Any]
@@ -26,15 +27,8 @@ def write_findings_page(findings: Path, cards: Sequence[Path], page: Path) -> No
         cards: of pretrainings and fine-tunings, for the cost.
         page: where it goes (HTML, self-contained).
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("cairn.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    environment.globals |= {"number": number, "span": span}
     shown = content(read_json(findings), [read_card(path) for path in cards])
-    write_text(page, environment.get_template("findings.html").render(shown) + "\n")
+    write_text(page, filled("findings.html", shown))
 
 
 def content(found: Record, cards: Sequence[Card]) -> dict[str, Any]:

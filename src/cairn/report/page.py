@@ -18,6 +18,7 @@ from cairn.report.plots import task_plot
 from cairn.report.slices import slices
 from cairn.report.sources import Sources, read_sources
 from cairn.report.stability import stability_plots
+from cairn.report.templates import filled
 
 Record = Mapping[str, Any]
 MODES = {"": "", "full": "", "frozen": "; encoder frozen", "lora": "; low-rank changes of the encoder"}
@@ -46,14 +47,7 @@ def write_report(
 
 def render(sources: Sources) -> str:
     """The page's HTML."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("cairn.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    environment.globals |= {"number": words.number, "span": words.span, "heading": words.heading}
-    return environment.get_template("page.html").render(content(sources)) + "\n"
+    return filled("page.html", content(sources))
 
 
 def content(sources: Sources) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from cairn.errors import CairnError
 from cairn.evaluate.cases import OK, Key
+from cairn.io.boxes import bounding_box
 from cairn.io.geometry import mask_to_grid
 from cairn.io.nifti import read_mask
 from cairn.io.shard import Shard
@@ -124,11 +125,9 @@ def _words(sources: Sources, run: str, task: str, position: int) -> str:
 
 def _box(mask: Array) -> tuple[slice, slice]:
     """The mask's box in the first two axes, with a margin of two voxels."""
-    sides = []
-    for axis in (0, 1):
-        used = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        sides.append(slice(max(0, int(used[0]) - 2), int(used[-1]) + 3))
-    return sides[0], sides[1]
+    low, high = bounding_box(mask)
+    x, y = (slice(max(0, low[axis] - 2), high[axis] + 2) for axis in (0, 1))
+    return x, y
 
 
 def _slice(volume: Array, box: tuple[slice, slice], depth: int) -> Array:

@@ -27,7 +27,7 @@ class Span(NamedTuple):
         return int(draw.integers(self.first, self.last + 1))
 
 
-def brain_spans(session: Session, size: Voxels) -> list[Span]:
+def brain_spans(session: Session, size: Sequence[int]) -> list[Span]:
     """Origins, axis by axis, of crops of ``size`` voxels that lie in the box around the brain.
 
     Along an axis where the box is shorter than the crop, the crop holds the whole box and stays in the grid. Where

@@ -29,9 +29,11 @@ from cairn.io.sessions import Session
 from cairn.nets.blocks import pooled
 from cairn.nets.registry import build_encoder
 from cairn.ssl.augment import intensity, spatial
+from cairn.ssl.crops import one_sequence
+from cairn.ssl.hidden import hide
 from cairn.ssl.latents_assign import centred, hidden_loss, koleo, sinkhorn, view_loss
 from cairn.ssl.latents_crops import Whole, crop_origin, inner_origin, partner_origin
-from cairn.ssl.latents_heads import PrototypeHead, hide
+from cairn.ssl.latents_heads import PrototypeHead
 from cairn.ssl.mae import random_mask
 from cairn.ssl.objective import Objective, Views
 from cairn.ssl.teacher import Teacher
@@ -71,7 +73,7 @@ class SelfDistillation(Objective):
     def views(self, session: Session, draw: np.random.Generator) -> Views:
         """``global`` ``[2, X, Y, Z]``, ``hidden`` ``[2, x, y, z]`` (deepest voxels), ``local`` ``[L, X', Y', Z']``."""
         c = self.config
-        sequence = session.sequences[int(draw.integers(len(session.sequences)))]
+        sequence = one_sequence(session, draw)
         first = crop_origin(session, c.patch_voxels, draw)
         second = partner_origin(session, first, c.patch_voxels, c.overlap, draw)
         wide = [self._crop(session, sequence, o, c.patch_voxels, draw) for o in (first, second)]

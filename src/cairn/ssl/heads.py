@@ -18,11 +18,11 @@ from cairn.nets.blocks import pooled
 from cairn.nets.encoder import Encoder
 
 
-def projector(width_in: int, widths: Sequence[int]) -> nn.Sequential:
-    """Linear layers of ``widths`` with layer norm and ReLU between them; the last is linear alone."""
+def projector(width_in: int, widths: Sequence[int], activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
+    """Linear layers of ``widths`` with layer norm and ``activation`` between them; the last is linear alone."""
     layers: list[nn.Module] = []
     for before, after in pairwise([width_in, *widths]):
-        layers += [nn.Linear(before, after), nn.LayerNorm(after), nn.ReLU()]
+        layers += [nn.Linear(before, after), nn.LayerNorm(after), activation()]
     return nn.Sequential(*layers[:-2])
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from cairn.config.latents import HybridConfig
@@ -22,10 +22,11 @@ from cairn.nets.blocks import pooled
 from cairn.nets.decoders import LightDecoder
 from cairn.nets.registry import build_encoder
 from cairn.ssl.augment import intensity
-from cairn.ssl.heads import nt_xent
+from cairn.ssl.crops import one_sequence
+from cairn.ssl.heads import nt_xent, projector
+from cairn.ssl.hidden import reconstruction_error
 from cairn.ssl.latents_align import common_region, roi_align
 from cairn.ssl.latents_crops import overlapping_crops
-from cairn.ssl.latents_heads import perceptron, reconstruction_error
 from cairn.ssl.mae import random_mask
 from cairn.ssl.objective import Objective, Views
 from cairn.ssl.teacher import Teacher
@@ -48,13 +49,13 @@ class HybridAlignment(Objective):
         self.config, self.stride = config, network.stride
         self.encoder = build_encoder(network)
         self.decoder = LightDecoder(network)
-        self.projector = perceptron([2 * network.channels[-1], config.projection_hidden, config.projection])
+        self.projector = projector(2 * network.channels[-1], [config.projection_hidden, config.projection], nn.GELU)
         self.teacher = Teacher(self.encoder, config.teacher)
 
     def views(self, session: Session, draw: np.random.Generator) -> Views:
         """``target`` (two crops), ``view`` (with changed intensities), ``hidden``: each ``[2, X, Y, Z]``; ``shift``."""
         c = self.config
-        sequence = session.sequences[int(draw.integers(len(session.sequences)))]
+        sequence = one_sequence(session, draw)
         target, shift = overlapping_crops(session, sequence, c.patch_voxels, c.overlap, c.spatial, draw)
         view = torch.stack([intensity(crop, c.intensity, draw) for crop in target])
         hidden = [random_mask(c.patch_voxels, c.mask_unit_voxels, c.mask_ratio, draw) for _ in target]

@@ -28,9 +28,10 @@ from cairn.io.sessions import Session
 from cairn.nets.blocks import pooled
 from cairn.nets.registry import build_encoder
 from cairn.ssl.augment import spatial
+from cairn.ssl.crops import one_sequence
+from cairn.ssl.hidden import hide
 from cairn.ssl.latents_blocks import target_and_context
 from cairn.ssl.latents_crops import crop_origin
-from cairn.ssl.latents_heads import hide
 from cairn.ssl.objective import Objective, Views
 from cairn.ssl.teacher import Teacher
 
@@ -60,7 +61,7 @@ class JointEmbeddingPrediction(Objective):
     def views(self, session: Session, draw: np.random.Generator) -> Views:
         """``view`` ``[X, Y, Z]``; ``target`` and ``context``, marks of deepest voxels ``[x, y, z]``."""
         c = self.config
-        sequence = session.sequences[int(draw.integers(len(session.sequences)))]
+        sequence = one_sequence(session, draw)
         origin = crop_origin(session, c.patch_voxels, draw).tolist()
         patch = torch.from_numpy(session.patch(sequence, origin, c.patch_voxels))
         view = spatial(patch[None], c.spatial, draw)[0].contiguous()

@@ -1,6 +1,6 @@
 """Where crops come from: around the brain, two that overlap, small ones inside a large one.
 
-A session's mask is read once; what is kept of it is its box and some of its voxels, about 1 kB.
+What is kept of a session's mask is its box (`Session.brain_box`) and some of its voxels, about 1 kB.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torch import Tensor
 from cairn.config.augment import SpatialConfig
 from cairn.io.sessions import Session
 from cairn.ssl.augment import spatial
+from cairn.ssl.crops import brain_spans
 
 ANCHORS = 128
 SESSIONS = 100_000
@@ -27,12 +28,8 @@ Whole = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Brain:
-    """Where the brain of a session is, in voxels of its grid."""
+    """Where in its box the brain of a session is, in voxels of its grid."""
 
-    shape: Whole
-    low: Whole
-    high: Whole
-    """First voxel of the brain's box, and the one after its last, ``[3]``."""
     anchors: npt.NDArray[np.int16]
     """Voxels of the brain, spread evenly, ``[A, 3]``."""
     reach: int
@@ -46,20 +43,19 @@ def brain(session: Session) -> Brain:
     voxels = np.argwhere(mask if mask.any() else np.ones_like(mask))
     apart = max(1, len(voxels) // ANCHORS)
     anchors = voxels[apart // 2 :: apart][:ANCHORS].astype(np.int16)
-    low, high = voxels.min(axis=0), voxels.max(axis=0) + 1
-    return Brain(np.array(mask.shape), low, high, anchors, math.ceil(apart ** (1 / 3) / 2))
+    return Brain(anchors, math.ceil(apart ** (1 / 3) / 2))
 
 
 def crop_origin(session: Session, size: Sequence[int], draw: Draw) -> Whole:
     """Origin ``[3]`` of a crop around a voxel of the brain; inside the brain's box, or around it, where it can be."""
     place = brain(session)
-    low, high = _allowed(place, np.array(size))
+    low, high = _allowed(session, size)
     return _clip(_centre(place, place.anchors, draw) - np.array(size) // 2, low, high)
 
 
 def partner_origin(session: Session, first: Whole, size: Sequence[int], overlap: float, draw: Draw) -> Whole:
     """Origin ``[3]`` of a second crop that covers a share of at least ``overlap`` of the first along each axis."""
-    low, high = _allowed(brain(session), np.array(size))
+    low, high = _allowed(session, size)
     most = np.array([n - math.ceil(overlap * n) for n in size])
     return _clip(first + draw.integers(-most, most + 1), low, high)
 
@@ -98,11 +94,7 @@ def _clip(origin: Whole, low: Whole, high: Whole) -> Whole:
     return np.asarray(np.clip(origin, low, high), np.int64)
 
 
-def _allowed(place: Brain, size: Whole) -> tuple[Whole, Whole]:
-    """First and last origin of a crop along each axis: inside the brain's box, or else around it, inside the grid."""
-    low = np.minimum(place.low, place.high - size)
-    high = np.maximum(place.low, place.high - size)
-    low, high = np.maximum(low, 0), np.minimum(high, place.shape - size)
-    small = place.shape < size
-    middle = (place.shape - size) // 2
-    return np.where(small, middle, low), np.where(small, middle, high)
+def _allowed(session: Session, size: Sequence[int]) -> tuple[Whole, Whole]:
+    """First and last origin of a crop, ``[3]`` each, as `brain_spans` has them axis by axis."""
+    first, last = np.array(brain_spans(session, size)).T
+    return first, last

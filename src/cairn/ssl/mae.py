@@ -18,6 +18,8 @@ from cairn.nets.blocks import pooled
 from cairn.nets.decoders import LightDecoder
 from cairn.nets.registry import build_encoder
 from cairn.ssl.augment import intensity, spatial
+from cairn.ssl.crops import one_sequence
+from cairn.ssl.hidden import cubes, reconstruction_error
 from cairn.ssl.objective import Objective, Views
 
 
@@ -42,7 +44,7 @@ class MaskedAutoencoder(Objective):
     def views(self, session: Session, draw: np.random.Generator) -> Views:
         """``view`` (augmented and masked), ``target``, ``hidden`` (the mask): each ``[X, Y, Z]``."""
         config = self.config
-        sequence = session.sequences[int(draw.integers(len(session.sequences)))]
+        sequence = one_sequence(session, draw)
         origin = random_origin(session.geometry.shape, config.patch_voxels, draw)
         patch = torch.from_numpy(session.patch(sequence, origin, config.patch_voxels))
         target = spatial(patch[None], config.spatial, draw)[0].contiguous()
@@ -53,11 +55,8 @@ class MaskedAutoencoder(Objective):
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Mean squared error over the view, or over its hidden voxels."""
         image = self.decoder(self.encoder(batch["view"][:, None])[-1])[:, 0].float()
-        error = (image - batch["target"]) ** 2
-        if self.config.loss_on == "patch":
-            return error.mean()
-        hidden = batch["hidden"].to(error.dtype)
-        return (error * hidden).sum() / hidden.sum()
+        hidden = batch["hidden"] if self.config.loss_on == "masked" else None
+        return reconstruction_error(image, batch["target"], hidden)
 
     def embed(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Mean and maximum of the deepest features of the view, ``[N, 2 C]``."""
@@ -71,11 +70,8 @@ def random_origin(shape: tuple[int, int, int], size: tuple[int, int, int], draw:
 
 def random_mask(size: tuple[int, int, int], unit: int, ratio: float, draw: np.random.Generator) -> Tensor:
     """Boolean mask ``size``: True in exactly ``round(ratio * cubes)`` cubes of side ``unit``."""
-    cubes = [n // unit for n in size]
-    count = int(np.prod(cubes))
+    grid = [n // unit for n in size]
+    count = int(np.prod(grid))
     hidden = torch.zeros(count, dtype=torch.bool)
     hidden[torch.from_numpy(draw.permutation(count)[: round(ratio * count)])] = True
-    coarse = hidden.view(cubes)
-    for axis in range(3):
-        coarse = coarse.repeat_interleave(unit, dim=axis)
-    return coarse
+    return cubes(hidden.view(1, *grid), unit)[0]

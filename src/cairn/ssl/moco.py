@@ -6,13 +6,12 @@ encoder that follows slowly; the last keys wait in a queue and are the negatives
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from copy import deepcopy
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from cairn.config.contrastive import MocoConfig
@@ -22,6 +21,7 @@ from cairn.nets.registry import build_encoder
 from cairn.ssl.crops import two_crops, two_sequences
 from cairn.ssl.heads import info_nce, projected, projector
 from cairn.ssl.objective import Objective, Views
+from cairn.ssl.teacher import follow, half_cosine
 
 
 class MoCo(Objective):
@@ -79,8 +79,8 @@ class MoCo(Objective):
     def after_update(self, step: int) -> None:
         """The key encoder moves towards the encoder; the step's keys overwrite the oldest."""
         keep = momentum(self.config, step)
-        _follow(self.key_encoder, self.encoder, keep)
-        _follow(self.key_projector, self.projector, keep)
+        follow(self.key_encoder, self.encoder, keep)
+        follow(self.key_projector, self.projector, keep)
         if self._keys is not None:
             count = len(self._keys)
             rows = (self.enqueued + torch.arange(count, device=self.queue.device)) % len(self.queue)
@@ -91,10 +91,4 @@ class MoCo(Objective):
 
 def momentum(config: MocoConfig, step: int) -> float:
     """Share of itself that the key encoder keeps at update ``step`` (from 1): half a cosine, then constant."""
-    way = min((step - 1) / config.momentum_steps, 1.0)
-    return config.momentum_end - (config.momentum_end - config.momentum) * (1 + math.cos(math.pi * way)) / 2
-
-
-def _follow(slow: nn.Module, fast: nn.Module, keep: float) -> None:
-    for old, new in zip(slow.parameters(), fast.parameters(), strict=True):
-        old.lerp_(new.detach(), 1 - keep)
+    return half_cosine(config.momentum, config.momentum_end, (step - 1) / config.momentum_steps)

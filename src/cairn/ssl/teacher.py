@@ -36,14 +36,22 @@ class Teacher(nn.Module):  # type: ignore[misc]
 
     def follow(self, student: nn.Module, step: int) -> None:
         """Move towards ``student`` after update number ``step`` (from 1). Call without gradient."""
-        share = 1 - momentum(self.config, step)
-        for own, its in zip(self.network.parameters(), student.parameters(), strict=True):
-            own.lerp_(its, share)
+        follow(self.network, student, momentum(self.config, step))
         for own, its in zip(self.network.buffers(), student.buffers(), strict=True):
             own.copy_(its)
 
 
+def follow(slow: nn.Module, fast: nn.Module, keep: float) -> None:
+    """Move the weights of ``slow``, which keep the share ``keep`` of themselves, towards those of ``fast``."""
+    for own, its in zip(slow.parameters(), fast.parameters(), strict=True):
+        own.lerp_(its.detach(), 1 - keep)
+
+
+def half_cosine(start: float, end: float, past: float) -> float:
+    """From ``start``, where the share ``past`` of the way is 0, to ``end``, where it is 1 or more."""
+    return end - (end - start) * 0.5 * (1 + math.cos(math.pi * min(1.0, past)))
+
+
 def momentum(config: TeacherConfig, step: int) -> float:
     """Share of itself that a teacher keeps at update ``step``: from start to end along half a cosine."""
-    past = min(1.0, step / config.ramp_steps)
-    return config.momentum_end - (config.momentum_end - config.momentum) * 0.5 * (1 + math.cos(math.pi * past))
+    return half_cosine(config.momentum, config.momentum_end, step / config.ramp_steps)

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from cairn.config.contrastive import VicregConfig
 from cairn.config.networks import NetworkConfig
-from cairn.io.sessions import Session
-from cairn.nets.registry import build_encoder
-from cairn.ssl.crops import one_sequence, two_crops
-from cairn.ssl.heads import full_precision, projected, projector
-from cairn.ssl.objective import Objective, Views
+from cairn.ssl.heads import full_precision
+from cairn.ssl.pair import CropPair
 
 VARIANCE_EPS = 1e-4
 
 
-class VICReg(Objective):
+class VICReg(CropPair):
     """Encoder and expander on two crops of one scan.
 
     Terms and their scaling follow the authors' published code: invariance is a mean over samples and dimensions,
@@ -35,20 +31,12 @@ class VICReg(Objective):
     """
 
     def __init__(self, config: VicregConfig, network: NetworkConfig) -> None:
-        super().__init__()
-        config.check(network)
+        super().__init__(config, network, config.expander)
         self.config = config
-        self.encoder = build_encoder(network)
-        self.expander = projector(2 * network.channels[-1], config.expander)
-
-    def views(self, session: Session, draw: np.random.Generator) -> Views:
-        """``first`` and ``second``: two crops of one scan, each ``[X, Y, Z]``."""
-        first, second = two_crops(session, [one_sequence(session, draw)] * 2, self.config, draw)
-        return {"first": first, "second": second}
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Weighted sum of the three terms."""
-        first, second = (projected(self.encoder, self.expander, batch[k]) for k in ("first", "second"))
+        first, second = self.both(batch)
         config = self.config
         with full_precision(first):
             return (
@@ -56,10 +44,6 @@ class VICReg(Objective):
                 + config.variance * (lacking_spread(first) + lacking_spread(second)) / 2
                 + config.covariance * (shared_spread(first) + shared_spread(second))
             )
-
-    def embed(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Expansion of the first crop, ``[N, D]``."""
-        return projected(self.encoder, self.expander, batch["first"])
 
 
 def lacking_spread(z_ND: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from cairn.config.tasks import TaskInputs
 from cairn.errors import CairnError
+from cairn.io.boxes import bounding_box
 from cairn.io.sessions import Session
 from cairn.io.tables import LABEL_COLUMNS, read_table
 
@@ -69,11 +70,7 @@ def make_case(task: TaskInputs, session: Session) -> Case:
     mask = session.mask()
     if not mask.any():
         raise CairnError("has an empty brain mask.", "See the quality page.", "empty-mask")
-    low, high = [], []
-    for axis in range(3):
-        inside = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        low.append(int(inside[0]))
-        high.append(int(inside[-1]) + 1)
+    low, high = bounding_box(mask)
     centre = tuple((a + b) / 2 for a, b in zip(low, high, strict=True))
     extent = tuple(b - a for a, b in zip(low, high, strict=True))
     return Case(session, sequences, centre, extent)  # type: ignore[arg-type]

@@ -26,8 +26,7 @@ def session(tmp_path_factory):
 
 def test_the_brain_is_known_by_its_box_and_some_of_its_voxels(session):
     place = brain(session)
-    assert place.low.tolist() == [4, 6, 2]
-    assert place.high.tolist() == [24, 20, 28]
+    assert session.brain_box() == ((4, 6, 2), (24, 20, 28))
     assert len(place.anchors) == ANCHORS
     assert corner_brain()[tuple(place.anchors.T)].all()
     assert np.ptp(place.anchors, axis=0).tolist() >= [17, 10, 20]  # spread over the box

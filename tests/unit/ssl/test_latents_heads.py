@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from cairn.ssl.heads import nt_xent
-from cairn.ssl.latents_heads import PrototypeHead, cubes, hide, perceptron, reconstruction_error
+from cairn.ssl.heads import nt_xent, projector
+from cairn.ssl.hidden import cubes, hide, reconstruction_error
+from cairn.ssl.latents_heads import PrototypeHead
 
 
 def unit(x):
@@ -56,7 +57,7 @@ def test_prototypes_are_compared_by_direction_alone():
 
 def test_a_perceptron_has_no_batch_in_it():
     torch.manual_seed(0)
-    net = perceptron([3, 8, 2])
+    net = projector(3, [8, 2], torch.nn.GELU)
     x = torch.randn(5, 3)
     assert torch.allclose(net(x)[2], net(x[2:3])[0], atol=1e-6)
 
