@@ -6,20 +6,24 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from cairn.nets.lean import lean
+
 NORM = ("instance", {"affine": True})
 SLOPE = 0.01
 
 
 def residual(channels_in: int, channels_out: int, stride: int = 1) -> Any:
     """MONAI's residual block of two convolutions (`UnetResBlock`, after nnU-Net)."""
-    from monai.networks.blocks.dynunet_block import UnetResBlock
+    with lean():
+        from monai.networks.blocks.dynunet_block import UnetResBlock
 
     return UnetResBlock(3, channels_in, channels_out, kernel_size=3, stride=stride, norm_name=NORM)
 
 
 def convolution(channels_in: int, channels_out: int, stride: int = 1, kernel: int = 3) -> Any:
     """MONAI's convolution with instance norm and leaky ReLU."""
-    from monai.networks.blocks.convolutions import Convolution
+    with lean():
+        from monai.networks.blocks.convolutions import Convolution
 
     return Convolution(
         3, channels_in, channels_out, strides=stride, kernel_size=kernel, adn_ordering="NA", norm=NORM,
@@ -29,7 +33,8 @@ def convolution(channels_in: int, channels_out: int, stride: int = 1, kernel: in
 
 def normalisation(channels: int) -> Any:
     """MONAI's instance norm and leaky ReLU, without a convolution."""
-    from monai.networks.blocks.acti_norm import ADN
+    with lean():
+        from monai.networks.blocks.acti_norm import ADN
 
     return ADN(ordering="NA", in_channels=channels, norm=NORM, norm_dim=3, act=("leakyrelu", {"negative_slope": SLOPE}))
 

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from cairn.config.networks import MedNextConfig
 from cairn.nets.encoder import Encoder, in_turn
+from cairn.nets.lean import lean
 
 
 class MedNextEncoder(Encoder):
@@ -20,7 +21,8 @@ class MedNextEncoder(Encoder):
     config: MedNextConfig
 
     def __init__(self, config: MedNextConfig) -> None:
-        from monai.networks.blocks.mednext_block import MedNeXtBlock, MedNeXtDownBlock
+        with lean():
+            from monai.networks.blocks.mednext_block import MedNeXtBlock, MedNeXtDownBlock
 
         super().__init__(config)
         self.stem = nn.Conv3d(1, config.width, kernel_size=1)

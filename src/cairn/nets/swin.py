@@ -8,6 +8,7 @@ from torch.nn import functional
 from cairn.config.networks import SwinConfig
 from cairn.nets.blocks import residual
 from cairn.nets.encoder import Encoder
+from cairn.nets.lean import lean
 
 
 class SwinStage(nn.Module):  # type: ignore[misc]
@@ -23,7 +24,8 @@ class SwinStage(nn.Module):  # type: ignore[misc]
     """
 
     def __init__(self, channels: int, depth: int, heads: int, config: SwinConfig) -> None:
-        from monai.networks.nets.swin_unetr import PatchMergingV2, SwinTransformerBlock
+        with lean():
+            from monai.networks.nets.swin_unetr import PatchMergingV2, SwinTransformerBlock
 
         super().__init__()
         self.window, self.shift = (config.window,) * 3, (config.window // 2,) * 3
@@ -38,7 +40,8 @@ class SwinStage(nn.Module):  # type: ignore[misc]
 
     def forward(self, x_NCXYZ: Tensor) -> Tensor:
         """``[N, 2 C, X / 2, Y / 2, Z / 2]``."""
-        from monai.networks.nets.swin_unetr import compute_mask, get_window_size
+        with lean():
+            from monai.networks.nets.swin_unetr import compute_mask, get_window_size
 
         x = self.convolve(x_NCXYZ).movedim(1, -1).contiguous()
         size = x.shape[1:-1]

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cairn.nets.lean import lean
 from cairn.tasks.cases import Box, Case, common_box
 from cairn.tasks.targets import Array
 from cairn.train.cases import case_tensors, crop
@@ -44,7 +45,8 @@ class Predictor:
         return out if out.ndim == 0 else torch.from_numpy(self._to_grid(out.numpy(), case, box))
 
     def _slide(self, volumes_SXYZ: Tensor, ids_1S: Tensor, patch: Box) -> Tensor:
-        from monai.inferers import sliding_window_inference
+        with lean():
+            from monai.inferers import sliding_window_inference
 
         def window(x_BSXYZ: Tensor) -> Tensor:
             out = self.model(x_BSXYZ, ids_1S.expand(len(x_BSXYZ), -1))
