@@ -1,4 +1,4 @@
-"""Findings: infarcts and what resembles them, white-matter disease, microbleeds, meningiomas.
+"""Findings: infarcts and what resembles them, white-matter disease, microbleeds, meningiomas of two grades.
 
 Places are given in the brain's box (0 to 1 from left, back, below), so that they hold for any donor unregistered.
 Every finding is a soft map; `cairn.cohort.signal` says how it looks on each sequence.
@@ -15,7 +15,7 @@ import torch
 from cairn.cohort.anatomy import CSF, DGM, GM, WM, Anatomy, Frame
 from cairn.cohort.draws import stream
 from cairn.cohort.fields import noise, smooth, step
-from cairn.cohort.plan import Visit
+from cairn.cohort.plan import TumourSite, Visit
 
 Range = tuple[float, float]
 
@@ -40,7 +40,7 @@ TERRITORIES = {
     "aca": Territory(0.06, (0.04, 0.06), (0.70, 0.74), (0.76, 0.80), (0.06, 0.18, 0.13)),
     "cerebellar": Territory(0.11, (0.18, 0.22), (0.18, 0.22), (0.18, 0.22), (0.12, 0.10, 0.08)),
 }
-MENINGIOMAS: dict[str, tuple[Range, Range, Range]] = {  # dural sites: lateral offset, back to front, below to above
+MENINGIOMAS: dict[TumourSite, tuple[Range, Range, Range]] = {  # dural sites: lateral offset, back to front, below to above
     "convexity": ((0.38, 0.42), (0.30, 0.75), (0.60, 0.85)),
     "parafalcine": ((0.00, 0.01), (0.30, 0.80), (0.75, 0.90)),
     "sphenoid": ((0.31, 0.35), (0.66, 0.70), (0.34, 0.38)),
@@ -48,6 +48,7 @@ MENINGIOMAS: dict[str, tuple[Range, Range, Range]] = {  # dural sites: lateral o
 }
 FALX = "parafalcine"
 RADIUS_MM: Range = (8.0, 22.0)
+RAGGED_EDGE = 2.6  # factor on the border's irregularity at high grade
 MASS_EFFECT = 0.85  # share of the tumour's volume by which shells around it grow at its edge
 
 
@@ -59,6 +60,7 @@ class Tumour:
     radius_mm: float
     inside: torch.Tensor
     depth_mm: torch.Tensor
+    high_grade: bool = False
 
 
 def add_white_matter_disease(anatomy: Anatomy, visit: Visit) -> None:
@@ -109,13 +111,14 @@ def add_mimic(anatomy: Anatomy, visit: Visit) -> None:
 
 def in_territory(
     anatomy: Anatomy, visit: Visit, purpose: str, names: tuple[str, ...],
-    territories: Mapping[str, Territory] = TERRITORIES,
+    territories: Mapping[str, Territory] = TERRITORIES, side: float | None = None,
 ) -> torch.Tensor:  # fmt: skip
-    """A ragged blob in one of the territories, confined to brain tissue of one hemisphere."""
+    """A ragged blob in one of the territories, confined to brain tissue of one hemisphere (left -1, right 1)."""
     rng = stream(*visit.draw(purpose))
     weight = np.array([territories[n].share for n in names])
     t = territories[names[int(rng.choice(len(names), p=weight / weight.sum()))]]
-    side = float(rng.choice([-1.0, 1.0]))
+    drawn = float(rng.choice([-1.0, 1.0]))
+    side = drawn if side is None else side
     centre = (0.5 + side * rng.uniform(*t.lateral), rng.uniform(*t.back_front), rng.uniform(*t.below_above))
     size = float(rng.uniform(*t.size))
     axes = [a * size for a in t.half_axes]
@@ -137,7 +140,10 @@ def place_meningioma(frame: Frame, visit: Visit, voxel_mm: float) -> tuple[Frame
     rng = stream(*visit.draw("meningioma"))
     depth = frame.pick(frame.donor.maps[-1:])[0]
     box = frame.box
-    name = list(MENINGIOMAS)[int(rng.integers(len(MENINGIOMAS)))]
+    drawn = list(MENINGIOMAS)[int(rng.integers(len(MENINGIOMAS)))]
+    case = visit.case
+    name = drawn if case is None or case.tumour_site is None else case.tumour_site
+    high_grade = case is not None and case.high_grade
     lateral, *rest = MENINGIOMAS[name]
     side = float(rng.choice([-1, 1]))
     goal = (0.5 + side * rng.uniform(*lateral), *(rng.uniform(*r) for r in rest))
@@ -156,9 +162,11 @@ def place_meningioma(frame: Frame, visit: Visit, voxel_mm: float) -> tuple[Frame
     )
     away = away - centre.view(3, 1, 1, 1)
     stretch = torch.tensor(rng.uniform(0.85, 1.2, 3), dtype=torch.float32).view(3, 1, 1, 1)
+    coarse, fine = 0.09 * (RAGGED_EDGE if high_grade else 1.0), 0.05 * (RAGGED_EDGE if high_grade else 1.0)
     wobble = (
-        1 + 0.09 * _field(frame, visit, "tumour-1", 9, voxel_mm) + 0.05 * _field(frame, visit, "tumour-2", 4, voxel_mm)
+        1 + coarse * _field(frame, visit, "tumour-1", 9, voxel_mm) + fine * _field(frame, visit, "tumour-2", 4, voxel_mm)
     )
+    wobble = wobble.clamp(0.45, 1.55) if high_grade else wobble
     distance = (away / stretch).norm(dim=0) / wobble
     origin = (distance.clamp(min=radius) ** 3 - MASS_EFFECT * radius**3).clamp(min=1e-3) ** (1 / 3)
     fade = torch.exp(-(((distance - radius).clamp(min=0) / (1.8 * radius)) ** 2)) * step(depth - 3, 1.2)
@@ -166,7 +174,7 @@ def place_meningioma(frame: Frame, visit: Visit, voxel_mm: float) -> tuple[Frame
     inside = step(radius - distance, 0.4 * voxel_mm) * step(depth - 0.2, 0.5)
     if name == FALX:
         inside = inside * step(side * (box[0] - 0.5), 1 / 160)
-    return frame.moved(frame.points_mm + pull), Tumour(distance, radius, inside, depth)
+    return frame.moved(frame.points_mm + pull), Tumour(distance, radius, inside, depth, high_grade)
 
 
 def add_meningioma(anatomy: Anatomy, visit: Visit, tumour: Tumour) -> None:
@@ -177,14 +185,24 @@ def add_meningioma(anatomy: Anatomy, visit: Visit, tumour: Tumour) -> None:
     cleft = cleft * (1 - tumour.inside) * anatomy.fractions[: WM + 1].sum(0)
     anatomy.fractions *= 1 - cleft
     anatomy.fractions[CSF] += cleft
-    if rng.random() < 0.6:
-        reach = tumour.radius_mm * float(rng.uniform(0.35, 0.9))
+    if rng.random() < (0.95 if tumour.high_grade else 0.6):
+        reach = tumour.radius_mm * float(rng.uniform(0.35, 0.9)) * (1.5 if tumour.high_grade else 1.0)
         ragged = 1 + 0.25 * anatomy.field(visit, "oedema-1", 8) + 0.12 * anatomy.field(visit, "oedema-2", 3.5)
         halo = step(reach * ragged - gap, 1.5) * step(gap - 1, 0.5) * (tumour.depth_mm > 2)
-        anatomy.overlays["oedema"] = halo * anatomy.fractions[WM]
+        oedema = halo * anatomy.fractions[WM]
+        anatomy.overlays["oedema"] = torch.maximum(anatomy.overlays.get("oedema", oedema), oedema)
     anatomy.fractions *= 1 - tumour.inside
     anatomy.residual = anatomy.residual * (1 - tumour.inside)
     anatomy.overlays["meningioma"] = tumour.inside
+    if tumour.high_grade:
+        anatomy.overlays["necrosis"] = _necrosis(anatomy, visit, tumour)
+
+
+def _necrosis(anatomy: Anatomy, visit: Visit, tumour: Tumour) -> torch.Tensor:
+    """Dead core of a tumour of high grade: ragged, off the border, about a quarter to a half of it."""
+    rim = tumour.radius_mm * float(stream(*visit.draw("necrosis")).uniform(0.2, 0.4))
+    ragged = 0.22 * tumour.radius_mm * anatomy.field(visit, "necrosis-1", 5)
+    return step(tumour.radius_mm - rim - tumour.distance_mm + ragged, 1.0) * tumour.inside
 
 
 def _field(frame: Frame, visit: Visit, purpose: str, sigma_mm: float, voxel_mm: float) -> torch.Tensor:

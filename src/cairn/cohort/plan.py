@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from cairn.cohort.draws import stream
 from cairn.config.cohort import (
@@ -18,11 +18,17 @@ from cairn.config.cohort import (
     CohortSet,
     Sequence,
 )
+from cairn.config.cohort_radiology import RadiologyConfig
 from cairn.errors import CairnError
 
-Finding = Literal["none", "infarct", "mimic", "meningioma", "neurovascular", "malformation", "heterotopia"]
+Finding = Literal[
+    "none", "infarct", "mimic", "meningioma", "neurovascular", "malformation", "heterotopia", "radiology"
+]
+Haemorrhage = Literal["intraparenchymal", "subdural"]
+TumourSite = Literal["convexity", "parafalcine", "sphenoid", "frontal"]
+TUMOUR_SITES: tuple[TumourSite, ...] = get_args(TumourSite)
 SESSION = "1"
-REFERENCE_ORDER: tuple[Sequence, ...] = ("T1w", "FLAIR", "T2w", "SWI", "T2star", "DWI", "ADC")
+REFERENCE_ORDER: tuple[Sequence, ...] = ("T1w", "FLAIR", "T2w", "SWI", "T2star", "DWI", "ADC", "CT")
 MASK_SEQUENCE: Mapping[Finding, Sequence] = {"infarct": "DWI", "meningioma": "FLAIR", "neurovascular": "T2w"}
 MASK_LABELS: Mapping[Finding, tuple[str, ...]] = {
     "infarct": ("infarct",), "meningioma": ("meningioma",), "neurovascular": ("nerve", "vessel"),
@@ -34,7 +40,18 @@ HEAD_BY_SEX = {"F": 0.982, "M": 1.018}
 PRETRAIN_FINDINGS: tuple[Finding, ...] = ("none", "none", "none", "none", "infarct", "mimic", "meningioma")
 PRETRAIN_WEIGHTS: Mapping[Sequence, float] = {
     "T1w": 4.0, "T2w": 3.0, "FLAIR": 3.0, "DWI": 2.0, "ADC": 1.5, "SWI": 1.5, "T2star": 1.5,
+    "CT": 4.0,
 }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Case:
+    """Several findings in one head (finding ``radiology``), each drawn on its own."""
+
+    haemorrhage: Haemorrhage | None
+    infarct: bool
+    tumour_site: TumourSite | None
+    high_grade: bool
 
 
 @dataclass(frozen=True)
@@ -54,6 +71,8 @@ class Visit:
     sequences: tuple[Sequence, ...]
     head_scale: float = 1.0
     """Factor on the head's sides that comes with sex."""
+    case: Case | None = None
+    """What is found, where finding is ``radiology``."""
 
     @property
     def key(self) -> str:
@@ -137,6 +156,9 @@ def _visit(config: CohortConfig, dataset: str, spec: CohortSet, number: int) -> 
         finding = "malformation" if label else ("heterotopia" if rng.random() < spec.mimics else "none")
     elif spec.role in ("meningioma", "neurovascular"):
         finding = spec.role
+    case = None
+    if spec.role == "radiology" or (spec.role == "pretrain" and "CT" in spec.sequences):
+        finding, case = "radiology", _case(config.radiology, spec, dataset, subject)
     acquired = [s for s in spec.sequences or SEQUENCES_OF_ROLE[spec.role] if s in config.sites[site].protocols]
     if spec.role == "pretrain":  # a mixed bag: archives rarely hold every sequence
         weight = [PRETRAIN_WEIGHTS[s] for s in acquired]
@@ -144,7 +166,25 @@ def _visit(config: CohortConfig, dataset: str, spec: CohortSet, number: int) -> 
         chosen = rng.choice(len(acquired), count, replace=False, p=[w / sum(weight) for w in weight])
         acquired = [acquired[i] for i in sorted(chosen)]
     scale = HEAD_BY_SEX[sex] if spec.role in SEXED_ROLES else 1.0
-    return Visit(dataset, subject, SESSION, spec.seed, label, finding, donor, site, age, sex, tuple(acquired), scale)
+    return Visit(
+        dataset, subject, SESSION, spec.seed, label, finding, donor, site, age, sex, tuple(acquired), scale, case
+    )
+
+
+def _case(shares: RadiologyConfig, spec: CohortSet, dataset: str, subject: str) -> Case:
+    """Independent findings; each from a stream of its own, so that no share changes another finding's draw."""
+
+    def chance(name: str) -> float:
+        return float(stream(spec.seed, dataset, subject, "case", name).random())
+
+    kind: Haemorrhage = "subdural" if chance("subdural") < shares.subdural else "intraparenchymal"
+    site = TUMOUR_SITES[int(chance("tumour-site") * len(TUMOUR_SITES))]
+    return Case(
+        haemorrhage=kind if chance("haemorrhage") < shares.haemorrhage else None,
+        infarct=chance("infarct") < shares.infarct,
+        tumour_site=site if chance("tumour") < shares.tumour else None,
+        high_grade=chance("tumour-grade") < shares.high_grade,
+    )
 
 
 def _label(spec: CohortSet, number: int) -> tuple[int | None, int]:

@@ -22,6 +22,7 @@ from cairn.config.cohort import Protocol, Sequence, Site
 BIAS_MM = 55.0  # smoothness of the bias field
 TIGHT_MM = 9.0  # what a tight field of view keeps around the brain
 SHIFT_MM, TILT_DEG = 12.0, 4.0  # how patients lie in the coil, standard deviation per axis
+CT_MOTION = 2.0  # CT is taken on another machine: the patient lies more differently than between two MR sequences
 NOISE_FACTOR = {"DWI": 1.6, "ADC": 1.3, "SWI": 1.2, "T2star": 1.2}
 
 
@@ -42,8 +43,9 @@ def poses(visit: Visit, site: Site) -> dict[str, Matrix]:
     out: dict[str, Matrix] = {}
     for sequence in visit.sequences:
         rng = stream(*visit.draw("motion", exam(sequence)))
-        moved = rotation(np.deg2rad(rng.normal(0, site.motion_deg, 3)))
-        moved[:3, 3] = rng.normal(0, site.motion_mm, 3)
+        far = CT_MOTION if sequence == "CT" else 1.0
+        moved = rotation(np.deg2rad(rng.normal(0, site.motion_deg * far, 3)))
+        moved[:3, 3] = rng.normal(0, site.motion_mm * far, 3)
         out[sequence] = lie if exam(sequence) == exam(visit.reference) else moved @ lie
     return out
 
@@ -123,7 +125,7 @@ def acquire(
     """One raw scan: the signal on the scan's grid, with bias, Rician noise and the site's intensity unit."""
     image = image * _coil(anatomy) if sequence != "ADC" else image
     if site.release == "defaced":
-        image = image * (1 - _face(anatomy))
+        image = image * (1 - face(anatomy))
     scan = take(anatomy, image[None], grid, pose, distortion(site, sequence))[0]
     zooms = np.linalg.norm(grid.affine[:3, :3], axis=0)
     rng = stream(*visit.draw("noise", sequence))
@@ -148,7 +150,7 @@ def _coil(anatomy: Anatomy) -> torch.Tensor:
     return torch.sigmoid((z - 12) / 4).view(1, 1, -1)
 
 
-def _face(anatomy: Anatomy) -> torch.Tensor:
+def face(anatomy: Anatomy) -> torch.Tensor:
     """1 in front of and below the frontal lobes, outside the brain: what a defacing tool removes."""
     front = anatomy.box[1] - 0.80 - 0.35 * anatomy.box[2].clamp(min=0)
     low = 0.38 - anatomy.box[2]

@@ -17,6 +17,8 @@ from cairn.io.nifti import write_scan
 from cairn.io.sharding import shard_name, shard_of
 from cairn.io.tables import INDEX_COLUMNS, LABEL_COLUMNS, write_table
 
+BIDS_FOLDER = {"DWI": "dwi", "ADC": "dwi", "CT": "ct"}
+
 
 @dataclass(frozen=True)
 class Made:
@@ -81,6 +83,8 @@ def make_shard(
 
 
 def _make_session(config: CohortConfig, visit: Visit, spec: CohortSet, donor: Any, raw: Path, truth: Path) -> Made:
+    from cairn.cohort.ct import acquire_ct, attenuation
+    from cairn.cohort.radiology import targets
     from cairn.cohort.scanner import acquire, poses, prescribe
     from cairn.cohort.signal import signal
     from cairn.cohort.subject import make_anatomy
@@ -93,16 +97,21 @@ def _make_session(config: CohortConfig, visit: Visit, spec: CohortSet, donor: An
     for sequence in visit.sequences:
         protocol = spec.protocol(sequence, site.protocols[sequence])
         grid = prescribe(anatomy, visit, site, sequence, protocol, config.coarsen, pose[visit.reference])
-        image = signal(anatomy, visit, site, sequence)
-        path = (
-            Path(_folder(visit))
-            / ("dwi" if sequence in ("DWI", "ADC") else "anat")
-            / f"{_stem(visit)}_{sequence}.nii.gz"
-        )
-        write_scan(raw / path, acquire(anatomy, image, visit, site, sequence, grid, pose[sequence]), grid.affine)
+        if sequence == "CT":
+            scan = acquire_ct(anatomy, attenuation(anatomy, visit, site), visit, site, grid, pose[sequence])
+        else:
+            image = signal(anatomy, visit, site, sequence)
+            scan = acquire(anatomy, image, visit, site, sequence, grid, pose[sequence])
+        path = Path(_folder(visit)) / BIDS_FOLDER.get(sequence, "anat") / f"{_stem(visit)}_{sequence}.nii.gz"
+        write_scan(raw / path, scan, grid.affine)
         grids[sequence] = grid
         rows.append(_index_row(visit, spec, sequence, path, raw, grid))
-    return Made(sorted(rows, key=lambda r: str(r["sequence"])), *_truth(visit, spec, site, anatomy, grids, pose, truth))
+    label, entry, masks = _truth(visit, spec, site, anatomy, grids, pose, truth)
+    if spec.role == "radiology":
+        entry["targets"] = targets(anatomy, visit, config.radiology)
+        entry["masks"] = _finding_masks(visit, anatomy, grids, pose, truth)
+        masks += [path for paths in entry["masks"].values() for path in paths.values()]
+    return Made(sorted(rows, key=lambda r: str(r["sequence"])), label, entry, masks)
 
 
 def _index_row(visit: Visit, spec: CohortSet, sequence: str, path: Path, raw: Path, grid: Any) -> dict[str, Any]:
@@ -148,10 +157,35 @@ def _truth(
     if spec.role == "pretrain":
         return None, entry, masks
     value: float | None = visit.label
-    if spec.role in ("age", "population"):
+    if spec.role in ("age", "population", "radiology"):
         value = round(visit.age_years, 2)
     label = {"subject": visit.subject, "session": visit.session, "value": value, "mask": mask}
     return {**label, "mask_sequence": mask_sequence}, entry, masks
+
+
+def _finding_masks(
+    visit: Visit, anatomy: Any, grids: dict[str, Any], pose: dict[str, Any], truth: Path
+) -> dict[str, dict[str, str]]:
+    """Write the structures and every finding there is on the grids of CT and T1w; their paths by name and sequence."""
+    import torch
+
+    from cairn.cohort.radiology import lesion_maps
+    from cairn.cohort.scanner import take
+    from cairn.cohort.structures import structure_labels, structure_shares
+
+    lesions = lesion_maps(anatomy)
+    maps = torch.cat([structure_shares(anatomy), *(m[None] for m in lesions.values())])
+    paths: dict[str, dict[str, str]] = {"structures": {}, **{name: {} for name in lesions}}
+    for sequence in ("CT", "T1w"):
+        seen = take(anatomy, maps, grids[sequence], pose[sequence]).numpy()
+        count = len(seen) - len(lesions)
+        on = {"structures": structure_labels(seen[:count])}
+        on |= {name: label_map(seen[count + k][None]) for k, name in enumerate(lesions)}
+        for name, labels in on.items():
+            path = f"{_folder(visit)}/{_stem(visit)}_space-{sequence}_desc-{name}_mask.nii.gz"
+            write_scan(truth / path, labels, grids[sequence].affine)
+            paths[name][sequence] = path
+    return paths
 
 
 def label_map(shares_KXYZ: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""How tissue and findings look on each sequence. Unit signal is about white matter on T1w; ADC is in 1e-3 mm²/s."""
+"""How tissue and findings look on each MR sequence. Unit signal is about white matter on T1w; ADC is in 1e-3 mm²/s."""
 
 from __future__ import annotations
 
@@ -45,6 +45,13 @@ TUBES: Mapping[Sequence, tuple[float, float]] = {  # nerve (white matter), vesse
     "T1w": (0.88, 0.35), "T2w": (0.64, 0.10), "FLAIR": (0.60, 0.08), "DWI": (0.54, 0.04), "ADC": (0.85, 1.0),
     "SWI": (0.70, 0.60), "T2star": (0.66, 0.60),
 }  # fmt: skip
+BLOOD: Mapping[Sequence, tuple[float, float]] = {  # acute: in the brain, and subdural
+    "T1w": (0.60, 0.68), "T2w": (0.50, 1.10), "FLAIR": (0.52, 1.15), "DWI": (0.40, 0.75), "ADC": (0.60, 1.10),
+    "SWI": (0.18, 0.35), "T2star": (0.18, 0.35),
+}  # fmt: skip
+NECROSIS: Mapping[Sequence, float] = {
+    "T1w": 0.40, "T2w": 1.55, "FLAIR": 0.72, "DWI": 0.34, "ADC": 2.1, "SWI": 0.90, "T2star": 1.20,
+}  # fmt: skip
 DELAY_SHOWS = {"FLAIR": (0.35, 1.0), "T2w": (0.35, 1.0), "T1w": (0.1, 0.7), "T2star": (0.2, 0.6), "SWI": (0.2, 0.6)}
 
 
@@ -68,6 +75,11 @@ def signal(anatomy: Anatomy, visit: Visit, site: Site, sequence: Sequence) -> to
     if "meningioma" in anatomy.overlays:
         own = 1.0 if sequence == "ADC" else float(stream(*visit.draw("tumour-brightness")).uniform(0.90, 1.20))
         image += anatomy.overlays["meningioma"] * look.meningioma * own * mottle
+        image = _blend(image, NECROSIS[sequence] * mottle, anatomy.overlays.get("necrosis"), 0.9)
+    if "haemorrhage" in anatomy.overlays:
+        subdural = visit.case is not None and visit.case.haemorrhage == "subdural"
+        own = float(stream(*visit.draw("blood", sequence)).uniform(0.88, 1.15))
+        image += anatomy.overlays["haemorrhage"] * BLOOD[sequence][subdural] * own * mottle
     for name, value in zip(("nerve", "vessel"), TUBES[sequence], strict=True):
         if name in anatomy.overlays:
             image += anatomy.overlays[name] * value * mottle

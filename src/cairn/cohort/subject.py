@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cairn.cohort import cistern, lesions, malformation
-from cairn.cohort.anatomy import Anatomy, LoadedDonor, fill, make_frame
+from cairn.cohort import cistern, lesions, malformation, radiology, skull
+from cairn.cohort.anatomy import Anatomy, Frame, LoadedDonor, fill, make_frame
 from cairn.cohort.plan import Visit
 
 
@@ -12,7 +12,16 @@ def make_anatomy(donor: LoadedDonor, visit: Visit, voxel_mm: float) -> Anatomy:
 
     A tumour moves tissue before the map is filled; every other finding is laid over the filled map.
     """
-    frame, tumour = make_frame(donor, visit, voxel_mm), None
+    anatomy = _with_findings(make_frame(donor, visit, voxel_mm), visit, voxel_mm)
+    if "CT" in visit.sequences:
+        skull.add_skull(anatomy, visit)
+    return anatomy
+
+
+def _with_findings(frame: Frame, visit: Visit, voxel_mm: float) -> Anatomy:
+    if visit.case is not None:
+        return radiology.make_case(frame, visit.case, visit, voxel_mm)
+    tumour = None
     if visit.finding == "meningioma":
         frame, tumour = lesions.place_meningioma(frame, visit, voxel_mm)
     anatomy = fill(frame, visit, voxel_mm)

@@ -9,11 +9,12 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from cairn.config.base import S, Section
+from cairn.config.cohort_radiology import RadiologyConfig
 from cairn.config.cohort_tables import DONOR_GROUPS, DONORS, PACKAGES, SITES
 from cairn.config.packages import Package
 
-Sequence = Literal["T1w", "T2w", "FLAIR", "DWI", "ADC", "SWI", "T2star"]
-Role = Literal["pretrain", "infarct", "meningioma", "age", "neurovascular", "malformation", "population"]
+Sequence = Literal["T1w", "T2w", "FLAIR", "DWI", "ADC", "SWI", "T2star", "CT"]
+Role = Literal["pretrain", "infarct", "meningioma", "age", "neurovascular", "malformation", "population", "radiology"]
 Split = Literal["pretrain", "finetune", "indomain", "test"]
 Group = Literal["train", "indomain", "test"]
 
@@ -28,20 +29,22 @@ SEQUENCES_OF_ROLE: Mapping[Role, tuple[Sequence, ...]] = {
     "neurovascular": ("T2w",),
     "malformation": ("T1w",),
     "population": ("T1w", "T2w"),
+    "radiology": ("CT", "T1w", "FLAIR"),
 }
 NEEDS_OF_ROLE: Mapping[Role, frozenset[Sequence]] = {
     "infarct": frozenset({"DWI", "ADC"}), "meningioma": frozenset({"FLAIR"}), "neurovascular": frozenset({"T2w"}),
-    "malformation": frozenset({"T1w"}),
+    "malformation": frozenset({"T1w"}), "radiology": frozenset({"CT", "T1w"}),
 }  # fmt: skip
 BINARY_ROLES: tuple[Role, ...] = ("infarct", "malformation")
 """Roles whose sets have positives and negatives."""
-SEXED_ROLES: tuple[Role, ...] = ("neurovascular", "malformation", "population")
+SEXED_ROLES: tuple[Role, ...] = ("neurovascular", "malformation", "population", "radiology")
 """Roles in which sex changes the size of the head."""
 FINE_MM: Mapping[Role, Mapping[Sequence, float]] = {"neurovascular": {"T2w": 0.7}}
 """Voxel size of the isotropic sequences that a role takes finer than its sites' habit, before ``coarsen``."""
 AGES_OF_ROLE: Mapping[Role, tuple[float, float]] = {
     "pretrain": (20.0, 90.0), "infarct": (45.0, 90.0), "meningioma": (35.0, 85.0), "age": (20.0, 90.0),
     "neurovascular": (35.0, 80.0), "malformation": (18.0, 60.0), "population": (20.0, 90.0),
+    "radiology": (25.0, 90.0),
 }  # fmt: skip
 
 
@@ -89,7 +92,9 @@ class Site(Section):
     jitter: Annotated[float, Field(ge=0, le=0.2)] = 0.03
     """The same spread from subject to subject."""
     gain: Annotated[float, Field(gt=0, le=5000)] = 800.0
-    """Stored value of unit signal. ADC is quantitative (1e-6 mm²/s) and has none."""
+    """Stored value of unit signal. ADC (1e-6 mm²/s) and CT (HU) are quantitative and have none."""
+    ct_noise_hu: Annotated[float, Field(ge=0, le=30)] = 3.5
+    """Standard deviation of CT noise in slices of 5 mm, in HU; thinner slices have more, by the square root."""
     oblique_deg: Annotated[float, Field(ge=0, le=25)] = 6.0
     """Largest tilt of a scan's axes against the scanner's, per axis."""
     motion_deg: Annotated[float, Field(ge=0, le=5)] = 0.8
@@ -168,6 +173,8 @@ class CohortConfig(Section):
     """Who appears where: no donor is in two groups, so that no head is in training and test."""
     sites: Mapping[str, Site] = Field(default_factory=lambda: _of(Site, SITES))
     """Scanners by name."""
+    radiology: RadiologyConfig = RadiologyConfig()
+    """Findings and outcome of the role ``radiology``."""
 
     @model_validator(mode="after")
     def _agree(self) -> CohortConfig:

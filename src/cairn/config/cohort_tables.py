@@ -95,7 +95,7 @@ SITES: Table = {
             "T1w": _scan(1.0, 1.0, 0.0, "PSR"), "T2w": _scan(0.9, 4.0, 0.4, "LPS"),
             "FLAIR": _scan(0.9, 4.0, 0.4, "LPS"),
             "DWI": _scan(1.1, 4.0, 0.4, "LPS"), "ADC": _scan(1.1, 4.0, 0.4, "LPS"),
-            "SWI": _scan(0.9, 2.0, 0.0, "LPS"),
+            "SWI": _scan(0.9, 2.0, 0.0, "LPS"), "CT": _scan(0.5, 5.0, 0.0, "LPS"),
         },
     },
     "A2": {
@@ -105,7 +105,7 @@ SITES: Table = {
             "T1w": _scan(1.0, 1.0, 0.0, "PSR"), "T2w": _scan(1.0, 4.0, 0.8, "LPS"),
             "FLAIR": _scan(1.0, 4.0, 0.8, "LPS"),
             "DWI": _scan(1.1, 4.0, 0.8, "LPS"), "ADC": _scan(1.1, 4.0, 0.8, "LPS"),
-            "SWI": _scan(0.9, 2.0, 0.0, "LPS"),
+            "SWI": _scan(0.9, 2.0, 0.0, "LPS"), "CT": _scan(0.45, 4.0, 0.0, "LPS"),
         },
     },
     "P1": {
@@ -115,27 +115,27 @@ SITES: Table = {
             "T1w": _scan(1.0, 1.0, 0.0, "RAS"), "T2w": _scan(1.0, 2.0, 0.0, "RAS"),
             "FLAIR": _scan(1.0, 2.0, 0.0, "RAS"),
             "DWI": _scan(1.2, 2.5, 0.0, "LAS"), "ADC": _scan(1.2, 2.5, 0.0, "LAS"),
-            "T2star": _scan(1.0, 3.0, 0.0, "RAS"),
+            "T2star": _scan(1.0, 3.0, 0.0, "RAS"), "CT": _scan(0.6, 2.5, 0.0, "LPS"),
         },
     },
     "B": {
         "scanner": "another make, 1.5 T", "noise": 0.026, "bias": 0.07, "contrast": 0.10, "jitter": 0.05, "gain": 1800,
-        "oblique_deg": 10, "motion_deg": 1.0, "motion_mm": 1.5, "epi_distortion_mm": 0.7,
+        "ct_noise_hu": 4.5, "oblique_deg": 10, "motion_deg": 1.0, "motion_mm": 1.5, "epi_distortion_mm": 0.7,
         "protocols": {
             "T1w": _scan(0.95, 1.4, 0.0, "LIP"), "T2w": _scan(0.9, 5.0, 1.0, "LAS"),
             "FLAIR": _scan(0.9, 5.0, 1.0, "LAS"),
             "DWI": _scan(1.2, 5.0, 1.0, "RAS"), "ADC": _scan(1.2, 5.0, 1.0, "RAS"),
-            "T2star": _scan(1.0, 5.0, 1.0, "LAS"),
+            "T2star": _scan(1.0, 5.0, 1.0, "LAS"), "CT": _scan(0.48, 4.8, 0.0, "LPS"),
         },
     },
     "C": {
         "scanner": "third make, 3 T, old coil", "noise": 0.020, "bias": 0.19, "contrast": 0.09, "jitter": 0.04,
-        "gain": 140, "oblique_deg": 8, "epi_distortion_mm": 1.8, "release": "tight",
+        "gain": 140, "ct_noise_hu": 2.6, "oblique_deg": 8, "epi_distortion_mm": 1.8, "release": "tight",
         "protocols": {
             "T1w": _scan(1.1, 1.2, 0.0, "ASL"), "T2w": _scan(1.1, 3.5, 0.5, "RPI"),
             "FLAIR": _scan(1.0, 4.5, 0.5, "RPI"),
             "DWI": _scan(1.2, 4.5, 0.5, "LPS"), "ADC": _scan(1.2, 4.5, 0.5, "LPS"),
-            "SWI": _scan(1.0, 3.0, 0.0, "LPI"),
+            "SWI": _scan(1.0, 3.0, 0.0, "LPI"), "CT": _scan(0.55, 3.0, 0.0, "LPI"),
         },
     },
 }  # fmt: skip
