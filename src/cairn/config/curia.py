@@ -7,13 +7,13 @@ was not found is marked *not published* below: it stands at DINOv2's value or at
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from cairn.config.augment import IntensityConfig
 from cairn.config.base import Section
-from cairn.config.networks import NetworkConfig
+from cairn.config.networks import Dinov2Config, NetworkConfig
 from cairn.config.prototypes import PrototypeConfig, Span
 from cairn.config.slices import SliceContract
 from cairn.config.views import ObjectiveSection
@@ -137,7 +137,7 @@ class CuriaConfig(PrototypeConfig, ObjectiveSection):
             CairnError: with code ``config``, naming what does not fit.
         """
         super().check(network)
-        patch = patch_size(network)
+        patch = patch_size(network, self.kind)
         sizes = {"global_px": self.global_px, "local_px": self.local_px}
         sizes |= {f"stages: px from step {s.from_step}": s.px for s in self.stages}
         for name, px in sizes.items():
@@ -149,6 +149,13 @@ class CuriaConfig(PrototypeConfig, ObjectiveSection):
                 raise CairnError(reason, f"Take {2 * patch} or more, or a smaller patch.", code="config")
 
 
-def patch_size(network: Any) -> int:
-    """Side of a patch of a network on slices, in pixels."""
-    return int(network.patch_size)
+def patch_size(network: NetworkConfig, objective: str = "curia") -> int:
+    """Side of a patch of a network that can learn from slices, in pixels.
+
+    Raises:
+        CairnError: when it is none, with code ``config``.
+    """
+    if not isinstance(network, Dinov2Config):
+        reason = f"objective {objective} hides patches, and network {network.kind} has no mask token."
+        raise CairnError(reason, "Take a network of kind dinov2.", code="config")
+    return network.patch_size

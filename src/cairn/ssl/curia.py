@@ -23,7 +23,8 @@ from torch import Tensor
 from cairn.config.curia import CuriaConfig, patch_size
 from cairn.config.networks import NetworkConfig
 from cairn.io.sessions import Session
-from cairn.nets.registry import build_encoder
+from cairn.nets.registry import build_slice_encoder
+from cairn.nets.slice_encoder import SliceEncoder
 from cairn.ssl.curia_crops import cut, draw_box
 from cairn.ssl.curia_masks import hidden_patches, in_grid
 from cairn.ssl.curia_slices import draw_slice
@@ -49,13 +50,14 @@ class CuriaObjective(Objective):
     """
 
     saved = "teacher_encoder.network"
+    encoder: SliceEncoder
     updates: Tensor
 
     def __init__(self, config: CuriaConfig, network: NetworkConfig) -> None:
         super().__init__()
         config.check(network)
         self.config, self.patch = config, patch_size(network)
-        self.encoder = build_encoder(network)
+        self.encoder = build_slice_encoder(network)
         self.width = int(self.encoder.config.hidden_size)
         sizes = (config.head_hidden, config.head_bottleneck, config.prototypes)
         self.crop_head = PrototypeHead(self.width, *sizes)
