@@ -7,6 +7,7 @@ was not found is marked *not published* below: it stands at DINOv2's value or at
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -115,7 +116,7 @@ class CuriaConfig(PrototypeConfig, ObjectiveSection):
     @model_validator(mode="after")
     def _ordered(self) -> CuriaConfig:
         starts = [stage.from_step for stage in self.stages]
-        if starts and (starts[0] != 0 or any(a >= b for a, b in zip(starts, starts[1:], strict=False))):
+        if starts and (starts[0] != 0 or any(a >= b for a, b in pairwise(starts))):
             raise ValueError("stages: the first begins at step 0, and each later than the one before")
         if self.local_px > self.global_px:
             raise ValueError("local_px: local crops are no larger than global ones")

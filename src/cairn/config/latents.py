@@ -8,7 +8,6 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from cairn.config.augment import IntensityConfig, SpatialConfig
-from cairn.config.base import Section
 from cairn.config.networks import NetworkConfig
 from cairn.config.prototypes import PrototypeConfig, Span, TeacherConfig
 from cairn.config.views import ViewConfig, multiple_of
@@ -16,7 +15,6 @@ from cairn.errors import CairnError
 
 Size = tuple[int, int, int]
 Share = Annotated[float, Field(gt=0, lt=1)]
-
 
 
 class HybridConfig(ViewConfig):

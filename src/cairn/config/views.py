@@ -18,7 +18,7 @@ class ObjectiveSection(Section):
     least_batch: ClassVar[int] = 1
     """Fewest samples that the loss can be taken of; above 1 where it compares the samples of a batch."""
     dims: ClassVar[int] = 3
-        check_dims(network, self.dims, f"objective {self.kind}")
+    """Axes of a view: 3 of a volume, 2 of a slice."""
 
     kind: str
     """The objective."""
@@ -31,19 +31,7 @@ class ObjectiveSection(Section):
         Raises:
             CairnError: with code ``config``, naming what does not fit.
         """
-<<<<<<< HEAD
-        given = getattr(network, "dims", 3)
-        if given != self.dims:
-            reason = f"objective {self.kind} looks at views of {self.dims} dimensions, network {network.kind} at {given}."
-            raise CairnError(reason, f"Take a network, or an objective, of {self.dims} dimensions.", code="config")
-=======
         check_dims(network, self.dims, f"objective {self.kind}")
-        multiple_of(network.stride, "stride of the network", self.patch_voxels, self.kind)
-        # A single voxel has no variance, and instance norm refuses it once training has begun.
-        if prod(n // network.stride for n in self.patch_voxels) < 2:
-            reason = f"objective {self.kind}: of patch_voxels {self.patch_voxels} the deepest stage keeps one voxel."
-            raise CairnError(reason, f"Take {2 * network.stride} voxels along some axis, or fewer stages.", "config")
->>>>>>> w-slices
 
     def check_batch(self, batch_size: int) -> None:
         """Refuse a batch that this objective cannot learn from. The plan asks, before any job starts.

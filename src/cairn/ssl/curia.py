@@ -69,7 +69,7 @@ class CuriaObjective(Objective):
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
 
     def views(self, session: Session, draw: np.random.Generator) -> Views:
-        """``global`` ``[2, H, W]``, ``hidden`` ``[2, h, w]`` (patches), ``local`` ``[L, H', W']``, of the last stage."""
+        """``global`` ``[2, H, W]``, ``hidden`` ``[2, h, w]`` (patches), ``local`` ``[L, H', W']``: the last stage's."""
         return self._views(session, draw, None)
 
     def views_at(self, session: Session, draw: np.random.Generator, step: int) -> Views:
@@ -121,7 +121,9 @@ class CuriaObjective(Objective):
     def _directions(self, device: torch.device) -> Tensor:
         """SIGReg's directions of this update: the same in every process and every run, as what is asked of each is."""
         draw = generator(0, "sigreg directions", int(self.updates))
-        return torch.from_numpy(draw.standard_normal((self.config.sigreg_directions, self.width), np.float32)).to(device)
+        return torch.from_numpy(draw.standard_normal((self.config.sigreg_directions, self.width), np.float32)).to(
+            device
+        )
 
     def _teacher_targets(self, wide_NHW: Tensor, hidden_Nhw: Tensor) -> tuple[Tensor, Tensor]:
         """What the teacher assigns to each global crop ``[N, K]``, and to each hidden patch ``[M, K]``."""

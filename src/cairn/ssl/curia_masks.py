@@ -18,6 +18,7 @@ BLOCKS = 50
 """Blocks drawn at most; what is still missing then is hidden patch by patch."""
 Draw = np.random.Generator
 Mask = npt.NDArray[np.bool_]
+Weights = npt.NDArray[np.float64]
 
 
 def hidden_patches(grid: int, place: tuple[float, float] | None, config: CuriaConfig, draw: Draw) -> Tensor:
@@ -52,7 +53,7 @@ def in_grid(centre: tuple[float, float], box: Box, grid: int) -> tuple[float, fl
     return (centre[0] - box.top) / box.height * grid, (centre[1] - box.left) / box.width * grid
 
 
-def _block(grid: int, missing: int, weight_HW: np.ndarray | None, config: CuriaConfig, draw: Draw) -> Mask:  # type: ignore[type-arg]
+def _block(grid: int, missing: int, weight_HW: Weights | None, config: CuriaConfig, draw: Draw) -> Mask:
     """A rectangle of random area and aspect."""
     high = max(1.0, min(config.mask_block * grid**2, missing))
     area = draw.uniform(min(FEWEST, high), high)
@@ -68,7 +69,7 @@ def _block(grid: int, missing: int, weight_HW: np.ndarray | None, config: CuriaC
     return block
 
 
-def _singles(hidden: Mask, weight_HW: np.ndarray, count: int, draw: Draw) -> npt.NDArray[np.int64]:  # type: ignore[type-arg]
+def _singles(hidden: Mask, weight_HW: Weights, count: int, draw: Draw) -> npt.NDArray[np.int64]:
     """``count`` patches not yet hidden; those around the anatomy likelier."""
     left = np.flatnonzero(~hidden)
     likely = weight_HW.ravel()[left] + 1e-12  # far from the anatomy a weight may be 0, and so many are wanted

@@ -30,23 +30,23 @@ class Content:
     """Where in a slice content is, of any resolution.
 
     Args:
-        mask_HW: pixels that are content.
+        mask: ``[H, W]``, pixels that are content.
     """
 
-    mask_HW: npt.NDArray[np.bool_]
+    mask: npt.NDArray[np.bool_]
 
     @cached_property
     def centre(self) -> tuple[float, float]:
         """Its centre of mass, row and column in pixels from the upper left corner; the slice's middle without any."""
-        rows, columns = np.nonzero(self.mask_HW)
+        rows, columns = np.nonzero(self.mask)
         if not len(rows):
-            return self.mask_HW.shape[0] / 2, self.mask_HW.shape[1] / 2
+            return self.mask.shape[0] / 2, self.mask.shape[1] / 2
         return float(rows.mean()) + 0.5, float(columns.mean()) + 0.5
 
     @cached_property
     def _sums(self) -> Array:
         """Content above and left of each corner of a pixel: the sum of any box is four of these."""
-        sums = self.mask_HW.astype(np.int64).cumsum(axis=0).cumsum(axis=1)
+        sums = self.mask.astype(np.int64).cumsum(axis=0).cumsum(axis=1)
         return np.pad(sums, ((1, 0), (1, 0)))
 
     def share(self, top: int, left: int, height: int, width: int) -> float:
@@ -57,9 +57,9 @@ class Content:
 
 @dataclass(frozen=True)
 class Slice:
-    """A slice as a slice encoder sees it, of the contract's size."""
+    """A slice ``[H, W]`` as a slice encoder sees it, of the contract's size."""
 
-    image_HW: Tensor
+    image: Tensor
     content: Content
     plane: Plane
 
@@ -70,8 +70,7 @@ def draw_slice(session: Session, config: CuriaConfig, draw: Draw) -> Slice:
     Only single slices are read: first the mask's, and the image's where there is enough of the mask.
     """
     sequence = _sequence(session, config.ct_share, draw)
-    planes = config.contract.planes
-    best: tuple[float, Plane, int, Array, Array] | None = None
+    planes, best = config.contract.planes, None
     for _ in range(config.slice_tries):
         plane = planes[int(draw.integers(len(planes)))]
         number = int(draw.integers(slice_count(session, plane)))
@@ -82,11 +81,11 @@ def draw_slice(session: Session, config: CuriaConfig, draw: Draw) -> Slice:
         content = inside & (raw > _air(raw, inside, sequence, config))
         share = float(content.mean())
         if best is None or share > best[0]:
-            best = share, plane, number, raw, content
+            best = share, plane, raw, content
         if share >= config.min_slice_content:
             break
     assert best  # one is drawn at least
-    _, plane, _, raw, content = best
+    _, plane, raw, content = best
     image = _input(session, sequence, plane, raw, config.contract)
     return Slice(image, Content(_stretched(content, config.contract.size_px)), plane)
 
