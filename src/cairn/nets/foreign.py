@@ -155,7 +155,12 @@ def import_weights(config: Mapping[str, Any], foreign: Path, mapping: Sequence[P
     with seeded(derived_seed(job.seed, "weights")):
         own = build_encoder(job.network).state_dict()
     file = weights_file(foreign)
-    origin = {"kind": "foreign", "file": file.name, "sha256": check_revision(file, rules.revision), "source": rules.source}
+    origin = {
+        "kind": "foreign",
+        "file": file.name,
+        "sha256": check_revision(file, rules.revision),
+        "source": rules.source,
+    }
     if rules.revision:
         origin["revision"] = rules.revision
     given = read_tensors(file)

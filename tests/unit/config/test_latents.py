@@ -6,9 +6,10 @@ import pytest
 import yaml
 
 from cairn.config.base import Section, parse
-from cairn.config.latents import DinoConfig, HybridConfig, JepaConfig, SubjectSequenceConfig, TeacherConfig
+from cairn.config.latents import DinoConfig, HybridConfig, JepaConfig, SubjectSequenceConfig
 from cairn.config.networks import ResidualConfig
 from cairn.config.objectives import ObjectiveConfig
+from cairn.config.prototypes import TeacherConfig
 from cairn.config.training import PretrainConfig
 from cairn.errors import CairnError
 
