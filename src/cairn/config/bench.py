@@ -178,6 +178,8 @@ class BenchTask(BenchTarget):
             raise ValueError(f"a task of kind '{self.kind}' names its classes, each once")
         if (self.kind == "registration") != (self.frozen.input == "pair"):
             raise ValueError("input 'pair' belongs to kind 'registration', and to it alone")
+        if self.kind == "survival" and self.frozen.head == "attention":
+            raise ValueError("survival: its Cox model is linear; take head 'mean' or 'linear'")
         return self
 
     @property
