@@ -8,7 +8,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from cairn.config.base import Section
-from cairn.config.networks import NetworkConfig
+from cairn.config.networks import NetworkConfig, check_dims
 from cairn.errors import CairnError
 
 
@@ -17,6 +17,8 @@ class ViewConfig(Section):
 
     least_batch: ClassVar[int] = 1
     """Fewest samples that the loss can be taken of; above 1 where it compares the samples of a batch."""
+    dims: ClassVar[int] = 3
+    """Axes of what it encodes."""
 
     kind: str
     """The objective."""
@@ -32,6 +34,7 @@ class ViewConfig(Section):
         Raises:
             CairnError: with code ``config``, naming what does not fit.
         """
+        check_dims(network, self.dims, f"objective {self.kind}")
         multiple_of(network.stride, "stride of the network", self.patch_voxels, self.kind)
         # A single voxel has no variance, and instance norm refuses it once training has begun.
         if prod(n // network.stride for n in self.patch_voxels) < 2:
