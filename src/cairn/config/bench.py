@@ -8,10 +8,11 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from cairn.config.base import Section
+from cairn.config.networks import NetworkConfig
+from cairn.config.slices import Plane, SliceContract
 from cairn.config.training import Device
 
 BenchKind = Literal["classification", "probe", "regression", "survival", "findings", "registration"]
-Plane = Literal["axial", "coronal", "sagittal"]
 Rate = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(gt=0, le=1)]
 CLASS_KINDS = frozenset({"probe", "findings"})
@@ -32,7 +33,7 @@ class ItemForm(Section):
     mask: str = ""
     """Name of the truth's mask; for all but ``volume``."""
     structures: tuple[str, ...] = ()
-    """Names of the labels 1, 2, … of the mask ``structures``."""
+    """Names of the labels 1, 2, … of the mask, for ``structures`` and for pairs."""
     plane: Plane = "axial"
     """Plane of the slices."""
     crop: bool = True
@@ -50,8 +51,8 @@ class ItemForm(Section):
             raise ValueError(f"form '{self.kind}' needs 'mask', the name of a mask of the truth")
         if self.kind == "structures" and not self.structures:
             raise ValueError("form 'structures' names its structures, the labels 1, 2, … of the mask")
-        if self.pairs and self.kind != "volume":
-            raise ValueError("pairs: belong to form 'volume'")
+        if self.pairs and (self.kind != "volume" or not self.structures):
+            raise ValueError("pairs: belong to form 'volume', with 'structures', the labels 1, 2, … of their mask")
         return self
 
 
@@ -223,10 +224,16 @@ class EmbedJob(Section):
 
     run: str
     """The run."""
+    network: NetworkConfig
+    """The encoder's network: of slices, or of volumes, whose features are then read slice by slice."""
+    contract: SliceContract = SliceContract()
+    """Input contract; its version stands in the features."""
+    plane: Plane = "axial"
+    """Networks of volumes: plane of the items' stacks."""
+    patch_px: int = Field(default=16, ge=1)
+    """Networks of volumes: side of a patch, in pixels of the input."""
     seed: int = 0
     """Seed of the encoder."""
-    batch_slices: int = Field(default=32, ge=1)
-    """Slices at a time."""
     device: Device = "auto"
     """Where it runs."""
 
