@@ -1,0 +1,69 @@
+"""Embed a set of items with one frozen encoder: a slice encoder, a network of the methods table, or the pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from cairn.bench.features import embed, write_features
+from cairn.bench.items import read_items
+from cairn.config.bench import EmbedJob
+from cairn.errors import CairnError
+from cairn.io.atomic import sha256
+from cairn.nets.encoder import seeded
+from cairn.nets.meta import read_meta
+from cairn.nets.registry import build_encoder
+from cairn.nets.slice_encoder import SliceEncoder
+from cairn.nets.volume_tokens import VolumeTokens
+from cairn.nets.weights import load_weights
+from cairn.slices.contract import network_input
+from cairn.ssl.draws import derived_seed
+from cairn.train.devices import describe, set_up
+
+
+def embed_items(job: EmbedJob, items: Path, weights: Sequence[Path], features: Path, threads: int) -> dict[str, Any]:
+    """Write the features of a set of items; returns facts for the card.
+
+    Args:
+        job: network, input contract, seed.
+        items: the set of items.
+        weights: the pretrained encoder, or none: then its random start, the same as a pretraining's.
+        features: the file.
+        threads: of torch.
+
+    Raises:
+        CairnError: for weights of another network, a bad item, or features that are not finite.
+    """
+    device = set_up(job.device, threads)
+    with seeded(derived_seed(job.seed, "weights")):
+        encoder = build_encoder(job.network)
+    loaded: dict[str, Any] = {"start": "random"}
+    made_by: dict[str, Any] = {
+        "run": job.run, "seed": job.seed, "network": job.network.model_dump(mode="json"),
+        "contract": job.contract.name, "weights": None,
+    }  # fmt: skip
+    if weights:
+        meta = read_meta(weights[0])
+        if meta.get("network") != made_by["network"]:
+            reason = f"{weights[0]}: an encoder of network {meta.get('network')}, not {made_by['network']}."
+            raise CairnError(reason, "Use the network section that it was made with.", code="weights")
+        report = load_weights(weights[0], encoder, "encoder")
+        loaded = {"start": "encoder", "encoder_step": meta.get("step"), "tensors": report.to_json()}
+        made_by["weights"] = sha256(weights[0])
+    source: nn.Module = encoder
+    if not isinstance(encoder, SliceEncoder):
+        source = VolumeTokens(encoder, job.patch_px, job.plane)
+    source = source.eval().requires_grad_(False).to(device)
+
+    def prepare(stack_SHW: npt.NDArray[np.float32]) -> Tensor:
+        return network_input(stack_SHW, job.contract)[0]
+
+    tokens: Any = source.tokens_of_volume
+    found = write_features(features, embed(read_items(items), tokens, prepare, device), made_by)
+    return {"encoder": loaded, "contract": job.contract.name, **found, **describe(torch.device(device), True)}

@@ -1,0 +1,189 @@
+"""Features of a set of items by one frozen encoder: computed once, read by every head of every task on that set.
+
+One safetensors file: ``class`` ``[T, D]``, ``patches`` ``[T, h, w, D]`` (float16), ``coverage`` ``[T, h, w]`` (bytes), where
+T counts the slices of all items in turn; keys and numbers of slices stand in the metadata.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from cairn.bench.items import Item
+from cairn.errors import CairnError
+from cairn.io.atomic import disk_errors, remove_left_overs
+from cairn.io.shard import PIECE, read_safetensors_header
+from cairn.io.tensors import Part, write_parts
+
+FORMAT = 1
+LARGEST = 65504.0  # of float16
+Floats = npt.NDArray[np.float32]
+Tokens = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""Network input ``[S, H, W]`` to class tokens ``[S, D]`` and patch tokens ``[S, h, w, D]``: ``tokens_of_volume``."""
+Prepare = Callable[[npt.NDArray[np.float32]], Tensor]
+"""Raw stack ``[S, H, W]`` to network input."""
+
+
+def coverage_of(mask_SHW: npt.NDArray[np.bool_], side: tuple[int, int], grid: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Which patches a mask covers, ``[S, h, w]``, as Curia's released head has it (modeling_dinov2.py).
+
+    The mask is resized to the network input (bilinear), cut at one half, or, where it would vanish, at half of its
+    largest value, and max-pooled to the patches.
+
+    Args:
+        mask_SHW: on the grid of the raw image.
+        side: height and width of the network input.
+        grid: h and w.
+    """
+    resized = functional.interpolate(torch.from_numpy(mask_SHW.astype(np.float32))[:, None], side, mode="bilinear")
+    inside = resized > 0.5
+    if not bool(inside.any()):
+        inside = resized > 0.5 * resized.max()
+    return np.asarray(functional.adaptive_max_pool2d(inside.float(), grid)[:, 0].numpy(), np.uint8)
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Features of one item: ``class_SD``, ``patches_ShwD`` (float32), ``coverage_Shw`` (bool, or None without masks)."""
+
+    key: str
+    class_SD: Floats
+    patches_ShwD: Floats
+    coverage_Shw: npt.NDArray[np.bool_] | None
+
+
+def embed(items: Iterable[Item], tokens: Tokens, prepare: Prepare, device: torch.device) -> Iterator[Embedded]:
+    """Features of items, one at a time.
+
+    Raises:
+        CairnError: where features are not finite, or too large for float16 (code ``features``).
+    """
+    from cairn.train.devices import precision
+
+    for item in items:
+        x_SHW = prepare(item.stack)
+        with torch.inference_mode(), precision(device):
+            class_SD, patches_ShwD = (t.float().cpu().numpy() for t in tokens(x_SHW.to(device)))
+        for found in (class_SD, patches_ShwD):
+            if not np.isfinite(found).all() or np.abs(found).max() > LARGEST:
+                reason = f"item {item.key}: the encoder gave features that are not finite, or beyond float16."
+                raise CairnError(reason, "The encoder has diverged: see its history, or its weights.", "features")
+        mask, grid = item.mask_stack, patches_ShwD.shape[1:3]
+        coverage = None if mask is None else coverage_of(mask, tuple(x_SHW.shape[1:]), grid) > 0
+        yield Embedded(item.key, class_SD, patches_ShwD, coverage)
+
+
+def write_features(path: Path, found: Iterable[Embedded], facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a features file; memory holds one item. Equal features give equal bytes.
+
+    Args:
+        path: the file.
+        found: features, in turn.
+        facts: who made them; heads go with features of equal facts alone.
+
+    Returns:
+        Numbers for the card.
+
+    Raises:
+        CairnError: without an item, and where items differ in masks or tokens.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    remove_left_overs(path.parent)
+    keys: list[str] = []
+    slices: list[int] = []
+    shapes: set[tuple[int, ...]] = set()
+    with disk_errors(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=".tmp-") as folder:
+        files = {name: Path(folder) / name for name in ("class", "patches", "coverage")}
+        with files["class"].open("wb") as a, files["patches"].open("wb") as b, files["coverage"].open("wb") as c:
+            for item in found:
+                keys.append(item.key)
+                slices.append(len(item.class_SD))
+                shapes.add((*item.patches_ShwD.shape[1:], int(item.coverage_Shw is not None)))
+                a.write(np.ascontiguousarray(item.class_SD, np.float16).data)
+                b.write(np.ascontiguousarray(item.patches_ShwD, np.float16).data)
+                if item.coverage_Shw is not None:
+                    c.write(np.ascontiguousarray(item.coverage_Shw, np.uint8).data)
+        if len(shapes) != 1:
+            raise CairnError(f"{path}: {len(keys)} items of {len(shapes)} shapes of features.", "One set, one shape.")
+        h, w, d, masked = shapes.pop()
+        total = sum(slices)
+        parts = [_part(files, "class", "F16", (total, d)), _part(files, "patches", "F16", (total, h, w, d))]
+        parts += [_part(files, "coverage", "U8", (total, h, w))] if masked else []
+        meta = {"format": FORMAT, "facts": facts, "keys": keys, "slices": slices}
+        write_parts(path, parts, json.dumps(meta, sort_keys=True))
+    return {"items": len(keys), "slices": total, "patches": [h, w], "features": d, "masks": bool(masked)}
+
+
+def _part(files: Mapping[str, Path], name: str, dtype: Literal["F16", "U8"], shape: tuple[int, ...]) -> Part:
+    def read() -> Iterator[bytes]:
+        with files[name].open("rb") as file:
+            while piece := file.read(PIECE):
+                yield piece
+
+    return Part(name, dtype, shape, read)
+
+
+class Features:
+    """A features file, read an item at a time.
+
+    Args:
+        path: the file.
+
+    Raises:
+        CairnError: when it is missing or no features file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        header = read_safetensors_header(path)
+        try:
+            meta = json.loads(header["__metadata__"]["cairn"])
+            self.keys: list[str] = meta["keys"]
+            self.slices: list[int] = meta["slices"]
+            self.facts: dict[str, Any] = meta["facts"]
+            self.shape: tuple[int, int, int] = tuple(header["patches"]["shape"][1:])
+        except (KeyError, TypeError):
+            raise CairnError(f"{path}: no file of features.", "Embed the items again.", code="features") from None
+        self.masked = "coverage" in header
+        self._starts = np.concatenate([[0], np.cumsum(self.slices)])
+        self._place = {key: n for n, key in enumerate(self.keys)}
+
+    @cached_property
+    def _file(self) -> Any:
+        from safetensors import safe_open
+
+        return safe_open(self.path, framework="np")
+
+    def item(self, key: str) -> Embedded:
+        """Features of one item.
+
+        Raises:
+            CairnError: when the file has no such item.
+        """
+        return Embedded(key, self.read("class", key), self.read("patches", key), self.coverage(key))
+
+    def read(self, name: str, key: str) -> Floats:
+        """``class`` or ``patches`` of one item, float32."""
+        return np.asarray(self._rows(name, key), np.float32)
+
+    def coverage(self, key: str) -> npt.NDArray[np.bool_] | None:
+        """Covered patches of one item."""
+        return np.asarray(self._rows("coverage", key)) > 0 if self.masked else None
+
+    def _rows(self, name: str, key: str) -> npt.NDArray[Any]:
+        if key not in self._place:
+            raise CairnError(f"{self.path}: has no item {key}.", "Embed the items again.", code="features")
+        place = self._place[key]
+        rows: npt.NDArray[Any] = self._file.get_slice(name)[int(self._starts[place]) : int(self._starts[place + 1])]
+        return rows

@@ -1,0 +1,252 @@
+"""Fit a head on one encoder's features; its rate is chosen on held-back subjects, never on the test set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from cairn.bench.features import Features
+from cairn.bench.heads import FORWARD, MAKERS, linear_params
+from cairn.bench.inputs import head_inputs
+from cairn.bench.sgd import descend, loss_of
+from cairn.bench.survival import concordance, fit_cox, partial_loss
+from cairn.bench.targets import Targets, read_targets, targets_of
+from cairn.config.bench import BenchTask, HeadJob, SweepConfig
+from cairn.errors import CairnError
+from cairn.io.atomic import sha256
+from cairn.nets.weights import save_weights
+from cairn.ssl.draws import generator
+from cairn.tasks.targets import auroc
+from cairn.train.head import macro_auroc, softmax
+from cairn.train.split import split_subjects
+
+Array = npt.NDArray[Any]
+Head = dict[str, Array]
+
+
+@dataclass(frozen=True)
+class HeadData:
+    """What a head is fitted on: inputs ``[N, D]`` or ``[N, L, D]``, targets, subjects."""
+
+    x: Array
+    targets: Targets
+    subjects: list[str]
+
+    def rows(self, places: Sequence[int]) -> HeadData:
+        """Some of the items."""
+        return HeadData(self.x[list(places)], self.targets.rows(places), [self.subjects[i] for i in places])
+
+
+def read_data(task: BenchTask, features: Features, targets: Path) -> HeadData:
+    """Items that have a target, in the order of the features.
+
+    Raises:
+        CairnError: when none has, or a target is not among the features.
+    """
+    rows = read_targets(targets, task)
+    keys = [key for key in features.keys if key in rows]
+    if not keys or len(keys) < len(rows):
+        lost = next((key for key in rows if key not in set(keys)), "all")
+        reason = f"{targets}: {len(rows)} targets, of which {features.path} has {len(keys)} ({lost} is absent)."
+        raise CairnError(reason, "Make items, features and targets of the same data set.", "no-items")
+    x = head_inputs(features, keys, task.frozen)
+    return HeadData(x, targets_of(rows, keys, task, targets), [rows[key]["subject"] for key in keys])
+
+
+def fit_head(
+    job: HeadJob, features: Path, targets: Path, head: Path, val_features: Path | None = None,
+    val_targets: Path | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Fit the head of one task and write it once.
+
+    Args:
+        job: the task and the seed.
+        features: of the training items.
+        targets: of the training items.
+        head: the file: safetensors, with the task and what made the features in its metadata.
+        val_features: of a validation part, where the data set has one; else subjects are held back.
+        val_targets: its targets.
+
+    Returns:
+        Facts for the card, among them the validation of every rate.
+
+    Raises:
+        CairnError: for items, features or targets that do not fit each other, and for training items of one class.
+    """
+    made_by = Features(features)
+    if job.task.kind == "registration":
+        from cairn.bench.registration import fit_basis
+
+        tensors, facts = fit_basis(made_by, job.task.frozen.registration)
+    else:
+        data = read_data(job.task, made_by, targets)
+        held = None
+        if val_features is not None and val_targets is not None:
+            held = read_data(job.task, same_maker(Features(val_features), made_by.facts, val_features), val_targets)
+        tensors, facts = choose(job.task, data, job.seed, held)
+    meta = {
+        "kind": "head", "task": job.task.model_dump(mode="json"), "features": made_by.facts, "facts": facts,
+    }  # fmt: skip
+    save_weights(head, {n: torch.from_numpy(np.ascontiguousarray(a)) for n, a in tensors.items()}, meta)
+    return {**facts, "head_sha256": sha256(head)}
+
+
+def same_maker(features: Features, facts: Mapping[str, Any], path: Path) -> Features:
+    """The features, if the encoder that made them is the head's.
+
+    Raises:
+        CairnError: when it is not (code ``features``).
+    """
+    if features.facts != facts:
+        odd = sorted(k for k in {*features.facts, *facts} if features.facts.get(k) != facts.get(k))
+        reason = f"{path}: these features differ from the head's in {', '.join(odd)}."
+        raise CairnError(reason, "Embed both sets with the same encoder.", "features")
+    return features
+
+
+def choose(
+    task: BenchTask, data: HeadData, seed: int, held: HeadData | None = None, rate: float | None = None
+) -> tuple[Head, dict[str, Any]]:
+    """Fit a head for every rate (or ridge) and keep the best on held-back subjects.
+
+    Args:
+        task: kind, head, recipe.
+        data: training items.
+        seed: start, order, split.
+        held: a validation part of its own; none: subjects of ``data`` are held back.
+        rate: no choice: fit on all of ``data`` with this rate (ridge 1 for survival).
+
+    Returns:
+        Arrays of the head, and facts: the validation of every rate, and how many items chose it.
+
+    Raises:
+        CairnError: with one class, or no event, in training (code ``one-class``).
+    """
+    if held is None and rate is None:
+        places, back = split_subjects(
+            data.subjects, task.frozen.sweep.val_share, seed, data.targets.strata(task.kind)
+        )
+        data, held = data.rows(places), data.rows(back)
+    _check_targets(task, data)
+    scaling = _scaling(task, data)
+    if task.kind == "survival":
+        settings = list(task.frozen.sweep.ridges) if rate is None else [1.0]
+        heads = _cox_heads(task, data, scaling, settings)
+    else:
+        settings = list(task.frozen.sweep.rates) if rate is None else [rate]
+        heads = _sgd_heads(task, data, scaling, settings, seed)
+    scores = [(float("nan"), float("nan"))] * len(heads)
+    if held is not None:
+        scores = [validate(task, head, held) for head in heads]
+    best = max(range(len(heads)), key=lambda n: tuple(-np.inf if np.isnan(v) else v for v in scores[n]))
+    name = "ridge" if task.kind == "survival" else "rate"
+    records = [
+        {name: s, "val_score": _or_none(score), "val_negative_loss": _or_none(loss)}
+        for s, (score, loss) in zip(settings, scores, strict=True)
+    ]
+    facts = {
+        "best": records[best], "sweep": records, "at_border": len(settings) > 1 and best in (0, len(settings) - 1),
+        "items": {"train": len(data.x), "val": len(held.x) if held else 0}, "features": int(data.x.shape[-1]),
+    }  # fmt: skip
+    return heads[best], facts
+
+
+def _check_targets(task: BenchTask, data: HeadData) -> None:
+    if task.kind == "survival":
+        lacking = not data.targets.event.any()
+    else:
+        columns = data.targets.findings if task.kind == "findings" else data.targets.value[:, None]
+        lacking = bool((np.ptp(columns, axis=0) == 0).all())
+    if lacking:
+        what = "no event" if task.kind == "survival" else "one value of the target"
+        raise CairnError(f"{task.name}: the training items have {what}.", "A head needs two or more.", "one-class")
+
+
+def _scaling(task: BenchTask, data: HeadData) -> Head:
+    """Centre and scale of features, and of a regression's target, from the training items."""
+    flat = data.x.reshape(-1, data.x.shape[-1]).astype(np.float64)
+    width = flat.shape[1]
+    centre, scale = np.zeros(width), np.ones(width)
+    if task.frozen.sweep.standardise or task.kind == "survival":
+        centre, spread = flat.mean(axis=0), flat.std(axis=0)
+        scale = np.where(spread > 0, spread, 1.0)
+    found = {"mean": centre.astype(np.float32), "scale": scale.astype(np.float32)}
+    if task.kind == "regression":
+        value = data.targets.value
+        found |= {"target_mean": np.float32([value.mean()]), "target_scale": np.float32([value.std()])}
+    return found
+
+
+def _cox_heads(task: BenchTask, data: HeadData, scaling: Head, ridges: Sequence[float]) -> list[Head]:
+    x = standard(data.x, scaling).astype(np.float64)
+    found = [fit_cox(x, data.targets.value, data.targets.event, ridge) for ridge in ridges]
+    return [{**scaling, "weight": w[None].astype(np.float32), "bias": np.zeros(1, np.float32)} for w in found]
+
+
+def _sgd_heads(task: BenchTask, data: HeadData, scaling: Head, rates: Sequence[float], seed: int) -> list[Head]:
+    sweep: SweepConfig = task.frozen.sweep
+    x = torch.from_numpy(standard(data.x, scaling))
+    start = MAKERS[task.frozen.head](x.shape[-1], task.outputs, sweep.init_std, generator(seed, "head"))
+    wanted = data.targets.findings if task.kind == "findings" else data.targets.value
+    if task.kind == "regression":
+        wanted = (wanted - scaling["target_mean"][0]) / scaling["target_scale"][0]
+    target = torch.from_numpy(wanted.astype(np.float32))
+    forward, loss = FORWARD[task.frozen.head], loss_of(task.kind)
+    fitted = descend(x, target, start, forward, loss, rates, sweep, seed)
+    return [{**scaling, **{n: p[r].numpy() for n, p in fitted.items()}} for r in range(len(rates))]
+
+
+def standard(x: Array, head: Mapping[str, Array]) -> npt.NDArray[np.float32]:
+    """Inputs centred and scaled as the training items were."""
+    return np.asarray((x.astype(np.float32) - head["mean"]) / head["scale"], np.float32)
+
+
+def answers(task: BenchTask, head: Mapping[str, Array], x: Array) -> Array:
+    """``[N, K]`` probabilities of classes or findings; ``[N]`` probability, years or risk."""
+    params = {n: torch.from_numpy(np.asarray(a))[None] for n, a in head.items() if n not in SCALING}
+    with torch.inference_mode():
+        logits = FORWARD[task.frozen.head](params, torch.from_numpy(standard(x, head)))[0].double().numpy()
+    if task.kind in ("classification", "probe"):
+        shares = softmax(logits)
+        return shares[:, 1] if task.kind == "classification" else shares
+    if task.kind == "findings":
+        return np.asarray(1 / (1 + np.exp(-np.clip(logits, -700, 700))))
+    if task.kind == "regression":
+        return np.asarray(logits[:, 0] * float(head["target_scale"][0]) + float(head["target_mean"][0]))
+    return np.asarray(logits[:, 0])
+
+
+SCALING = frozenset({"mean", "scale", "target_mean", "target_scale"})
+
+
+def validate(task: BenchTask, head: Mapping[str, Array], held: HeadData) -> tuple[float, float]:
+    """Score of a head on held-back items, higher is better, and the negative loss that parts equals.
+
+    Macro AUROC for classes and findings, negative mean absolute error, concordance. NaN where undefined or diverged.
+    """
+    found, t = answers(task, head, held.x), held.targets
+    if not np.isfinite(found).all():
+        return float("nan"), float("nan")
+    if task.kind == "regression":
+        error = np.abs(found - t.value)
+        return -float(error.mean()), -float((error**2).mean())
+    if task.kind == "survival":
+        return concordance(t.value, t.event, found), -partial_loss(found, t.value, t.event)
+    if task.kind == "findings":
+        areas = [auroc(found[:, k], t.findings[:, k]) for k in range(found.shape[1])]
+        defined = [a for a in areas if not np.isnan(a)]
+        chance = np.where(t.findings == 1, found, 1 - found)
+        return (float(np.mean(defined)) if defined else float("nan")), float(np.log(np.maximum(chance, 1e-300)).mean())
+    shares = np.stack([1 - found, found], axis=1) if found.ndim == 1 else found
+    chance = shares[np.arange(len(shares)), t.value.astype(int)]
+    return macro_auroc(shares, t.value), float(np.log(np.maximum(chance, 1e-300)).mean())
+
+
+def _or_none(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,238 @@
+"""Items from preprocessed shards and the truth of the embedded cohort: slices, volumes, pairs, and their targets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cairn.bench.items import Item, write_items
+from cairn.bench.pairs import choose_pairs, write_pairs
+from cairn.bench.targets import target_cells, write_targets
+from cairn.config.bench import ItemForm, ItemsJob
+from cairn.errors import CairnError
+from cairn.io.atomic import read_json
+from cairn.io.geometry import labels_to_grid, mask_to_grid
+from cairn.io.nifti import read_label_map
+from cairn.io.sessions import Session, open_sessions
+from cairn.slices.orient import stack_of
+from cairn.ssl.draws import generator
+
+Array = npt.NDArray[Any]
+STRUCTURE = "structure"
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The truth of one session: where its masks lie, and its targets."""
+
+    root: Path
+    entry: Mapping[str, Any]
+
+    @property
+    def targets(self) -> dict[str, Any]:
+        """Targets by name."""
+        return dict(self.entry.get("targets", {}))
+
+    def mask(self, session: Session, name: str, form: ItemForm) -> Array | None:
+        """A mask on the session's grid; labels for ``structures``. None where the session has none.
+
+        Raises:
+            CairnError: when the mask is not on the grid of its scan (code ``label``).
+        """
+        path = self.entry.get("masks", {}).get(name, {}).get(form.sequence)
+        if path is None:
+            return None
+        labels = read_label_map(self.root / path, 255)
+        if labels.shape != session.geometry.sequences[form.sequence].native_shape:
+            reason = f"{path}: shape {labels.shape} is not that of the {form.sequence} scan of {session.key}."
+            raise CairnError(reason, "A mask lies on the grid of its scan.", code="label")
+        if form.structures:
+            return labels_to_grid(labels, session.geometry, form.sequence, len(form.structures))
+        return mask_to_grid(labels > 0, session.geometry, form.sequence)
+
+
+def read_truth(anatomies: Sequence[Path]) -> dict[str, Truth]:
+    """Truth by session key. A file lies in ``{root}/anatomy/``; paths in it start from the root."""
+    return {
+        key: Truth(path.parent.parent, entry) for path in anatomies for key, entry in read_json(path).items()
+    }  # fmt: skip
+
+
+@dataclass
+class Made:
+    """What became of the sessions, as it goes."""
+
+    truths: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
+    """Subject, item's session, and the targets of every item."""
+    skipped: dict[str, str] = field(default_factory=dict)
+
+
+def make_items(
+    job: ItemsJob, shards: Sequence[Path], anatomies: Sequence[Path], items: Path, targets: Mapping[str, Path],
+    pairs: Path | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Write the items of a data set in one form, and the targets of every task apart from them.
+
+    Args:
+        job: form and targets.
+        shards: indexes of the data set's shards, preprocessed raw.
+        anatomies: its truth.
+        items: the set of items, without targets.
+        targets: a table for each task of ``job.targets``; label maps of pairs lie beside a registration's, in
+            ``{table's name}_labels/``.
+        pairs: form ``volume`` with pairs: who is moved onto whom.
+
+    Returns:
+        Facts for the card: items, targets by task, and sessions that were left out.
+
+    Raises:
+        CairnError: when the truth lacks what a task asks for, or no item comes out.
+    """
+    if set(targets) != set(job.targets):
+        raise CairnError("One table of targets a task.", f"Tasks: {', '.join(job.targets)}.", "config")
+    sessions, made = [], Made()
+    truth = read_truth(anatomies)
+    for session in open_sessions(shards):
+        lacking = job.form.sequence not in session.sequences
+        if lacking or session.key not in truth:
+            made.skipped[session.key] = f"lacks {job.form.sequence}" if lacking else "has no truth"
+        else:
+            sessions.append(session)
+    count = write_items(items, _items(job, sessions, truth, made))
+    counts = {}
+    for name, target in job.targets.items():
+        if target.kind == "registration":
+            continue
+        rows = []
+        for subject, item, known in made.truths:
+            cells = target_cells(target, known, f"{name}: {subject}/{item}")
+            rows += [{"subject": subject, "session": item, **cells}] if cells else []
+        write_targets(targets[name], target, rows)
+        counts[name] = len(rows)
+    if job.form.pairs:
+        counts |= _pairs(job, sessions, truth, targets, pairs)
+    return {"items": count, "targets": counts, "skipped": made.skipped}
+
+
+def _pairs(
+    job: ItemsJob, sessions: Sequence[Session], truth: Mapping[str, Truth], targets: Mapping[str, Path],
+    pairs: Path | None,
+) -> dict[str, int]:  # fmt: skip
+    if pairs is None:
+        raise CairnError("form 'volume' with pairs: no path of their table.", "Give one.", "config")
+    chosen = choose_pairs(sessions, job.form.pairs, job.seed)
+    write_pairs(pairs, chosen)
+
+    def labels(session: Session, mask: str) -> Array | None:
+        found = truth[session.key].mask(session, mask, job.form)
+        return None if found is None else cut(session, found, job.form)
+
+    counts = {}
+    for name, target in job.targets.items():
+        if target.kind == "registration":
+            from cairn.bench.pairs import write_pair_targets
+
+            counts[name] = write_pair_targets(targets[name], target, job.form, chosen, labels)
+    return counts
+
+
+def _items(
+    job: ItemsJob, sessions: Sequence[Session], truth: Mapping[str, Truth], made: Made
+) -> Iterator[Item]:  # fmt: skip
+    heights = _heights(job.form, sessions, truth) if job.form.kind == "finding" else []
+    for session in sessions:
+        known = truth[session.key]
+        found = list(_of_session(job, session, known, heights))
+        if not found:
+            made.skipped[session.key] = f"shows no {job.form.mask or 'volume'}"
+        # An item's name may not tell its target, so it is numbered in an order of its own.
+        order = generator(job.seed, f"items {session.key}").permutation(len(found))
+        for number, place in enumerate(order):
+            image, mask, more = found[place]
+            name = session.session if len(found) == 1 else f"{session.session}-{number:02d}"
+            made.truths.append((session.subject, name, known.targets | more))
+            yield Item(session.subject, name, image, mask, f"{session.key}/{job.form.sequence}", f"{session.key}/{name}")
+
+
+Found = tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_] | None, dict[str, Any]]
+
+
+def _of_session(job: ItemsJob, session: Session, truth: Truth, heights: Sequence[float]) -> Iterator[Found]:
+    """Image, mask and further truth of each item of one session."""
+    form = job.form
+    mask = truth.mask(session, form.mask, form) if form.mask else None
+    if form.kind == "volume":
+        yield cut(session, session.volume(form.sequence), form), None, {}
+        return
+    shown = None if mask is None else cut(session, mask, form)
+    if form.kind == "finding":
+        yield _finding(job, session, shown, heights), None, {}
+    elif shown is None:
+        return
+    elif form.kind == "lesion_volume":
+        if _largest(shown > 0, form) is not None:
+            yield cut(session, session.volume(form.sequence), form), shown > 0, {}
+    else:
+        volume = cut(session, session.volume(form.sequence), form)
+        names = enumerate(form.structures, start=1) if form.kind == "structures" else [(0, "")]
+        for label, name in names:
+            part = shown == label if label else shown > 0
+            at = _largest(part, form)
+            if at is not None:
+                yield volume[at], part[at], {STRUCTURE: name} if name else {}
+
+
+def _finding(
+    job: ItemsJob, session: Session, shown: Array | None, heights: Sequence[float]
+) -> npt.NDArray[np.float32]:  # fmt: skip
+    """The slice where the lesion is largest; without a lesion, one at a height of those who have it."""
+    volume = cut(session, session.volume(job.form.sequence), job.form)
+    at = None if shown is None else _largest(shown > 0, job.form)
+    if at is None:
+        height = heights[int(generator(job.seed, f"height {session.key}").integers(len(heights)))]
+        at = min(len(volume) - 1, int(height * len(volume)))
+    return np.asarray(volume[at])
+
+
+def _heights(form: ItemForm, sessions: Sequence[Session], truth: Mapping[str, Truth]) -> list[float]:
+    """Where along the slices the lesions are largest, as shares of the stack.
+
+    Raises:
+        CairnError: when no session has the lesion (code ``one-class``).
+    """
+    found = []
+    for session in sessions:
+        mask = truth[session.key].mask(session, form.mask, form)
+        shown = None if mask is None else cut(session, mask, form)
+        at = None if shown is None else _largest(shown > 0, form)
+        if at is not None and shown is not None:
+            found.append((at + 0.5) / len(shown))
+    if not found:
+        reason = f"No session shows '{form.mask}' on {form.sequence}."
+        raise CairnError(reason, "Make the data set larger, or its findings more likely.", "one-class")
+    return found
+
+
+def _largest(mask_SHW: Array, form: ItemForm) -> int | None:
+    """The slice with most pixels of a mask; None where that is too few."""
+    pixels = mask_SHW.sum(axis=(1, 2))
+    at = int(pixels.argmax())
+    return at if pixels[at] >= form.min_pixels else None
+
+
+def cut(session: Session, volume_XYZ: Array, form: ItemForm) -> Array:
+    """The stack ``[S, H, W]`` of a volume or mask on the session's grid that items of a form are cut from.
+
+    Volumes are thinned to every so many slices; slices are taken from the whole stack.
+    """
+    if form.crop:
+        low, high = session.brain_box()
+        volume_XYZ = volume_XYZ[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+    stack = stack_of(volume_XYZ, form.plane)
+    thinned = stack[:: form.slice_step] if form.kind in ("volume", "lesion_volume") else stack
+    return np.ascontiguousarray(thinned)
