@@ -9,20 +9,29 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from cairn.config.base import Section
 from cairn.config.runs import Run
+from cairn.config.tasks import Kind
+from cairn.config.tracks import TrackConfig, tasks_of
 
-Kind = Literal["classification", "segmentation", "regression", "probe"]
-MetricName = Literal["auroc", "auroc_ovr", "f1_macro", "dice", "nsd", "mae", "pearson_r"]
+MetricName = Literal[
+    "auroc", "auroc_ovr", "f1_macro", "accuracy", "dice", "nsd", "mae", "pearson_r", "r2", "concordance", "auroc_mean",
+]  # fmt: skip
 USED_BY_KIND: Mapping[str, frozenset[str]] = {
     "classification": frozenset(),
     "segmentation": frozenset({"nsd_tolerance_mm", "dice_both_empty", "nsd_both_empty"}),
     "regression": frozenset({"max_age_years", "worst_error_years"}),
     "probe": frozenset(),
+    "survival": frozenset(),
+    "findings": frozenset(),
+    "registration": frozenset(),
 }
 SUITS: Mapping[str, tuple[MetricName, ...]] = {
     "classification": ("auroc",),
     "segmentation": ("dice", "nsd"),
-    "regression": ("mae", "pearson_r"),
-    "probe": ("auroc_ovr", "f1_macro"),
+    "regression": ("mae", "pearson_r", "r2"),
+    "probe": ("auroc_ovr", "f1_macro", "accuracy"),
+    "survival": ("concordance",),
+    "findings": ("auroc_mean",),
+    "registration": ("dice",),
 }
 
 
@@ -30,8 +39,9 @@ class Metric(Section):
     """A metric of a task: its direction, and the precision at which two runs are equal."""
 
     name: MetricName
-    """``auroc``, ``dice``, ``nsd``, ``mae`` (years), ``pearson_r``; of a probe ``auroc_ovr`` (each class against the
-    rest, mean) and ``f1_macro``."""
+    """``auroc``, ``dice``, ``nsd``, ``mae`` (years), ``pearson_r``, ``r2``; of a probe ``auroc_ovr`` (each class
+    against the rest, mean), ``f1_macro`` and ``accuracy``; of survival ``concordance`` (Harrell); of findings
+    ``auroc_mean`` (their mean)."""
     title: str
     """Name on the leaderboard."""
     unit: str = ""
@@ -53,6 +63,14 @@ DEFAULT_METRICS: Mapping[Kind, tuple[Metric, ...]] = {
     ),
     "probe": (Metric(name="auroc_ovr", title="AUROC (OvR)"), Metric(name="f1_macro", title="F1 (macro)")),
 }
+FROZEN_METRICS: Mapping[Kind, tuple[Metric, ...]] = {
+    "survival": (Metric(name="concordance", title="Concordance"),),
+    "findings": (Metric(name="auroc_mean", title="AUROC (mean)"),),
+    "registration": (Metric(name="dice", title="Dice after warp"),),
+}
+"""Of kinds that exist on frozen features alone; they stand in no configuration that names none of them."""
+MORE_METRICS: tuple[Metric, ...] = (Metric(name="accuracy", title="Accuracy"), Metric(name="r2", title="R²"))
+"""Metrics that no kind takes unless it is told to."""
 
 
 class FairnessConfig(Section):
@@ -77,7 +95,8 @@ class EvaluateConfig(Section):
     """Metrics, intervals, tests and ranks."""
 
     metrics: Mapping[Kind, tuple[Metric, ...]] = DEFAULT_METRICS
-    """Metrics of each kind of task; the first is the one that claims rest on. A kind not named keeps its own."""
+    """Metrics of each kind of task; the first is the one that claims rest on. A kind not named keeps its own
+    (``survival``: concordance; ``findings``: mean AUROC; ``registration``: Dice)."""
     nsd_tolerance_mm: float = Field(default=1.0, ge=0)
     """Surfaces closer than this count as equal. FOMO26 takes 1.0 mm; FOMO25's value is not published."""
     dice_both_empty: float = Field(default=1.0, ge=0, le=1)
@@ -104,16 +123,20 @@ class EvaluateConfig(Section):
     def _all_kinds(cls, given: Any) -> Any:
         return {**DEFAULT_METRICS, **given} if isinstance(given, Mapping) else given
 
+    def of_kind(self, kind: Kind) -> tuple[Metric, ...]:
+        """Metrics of a kind of task."""
+        return self.metrics[kind] if kind in self.metrics else FROZEN_METRICS[kind]
+
     def for_kind(self, kind: Kind) -> dict[str, Any]:
         """What scoring the cases of one kind of task uses, as plain data: the rest touches no score."""
         uses = {"resamples", "confidence", *USED_BY_KIND[kind], *(["fairness"] if self.fairness.enabled else [])}
-        metrics = {kind: [{"name": m.name, "title": m.name} for m in self.metrics[kind]]}
+        metrics = {kind: [{"name": m.name, "title": m.name} for m in self.of_kind(kind)]}
         return {**self.model_dump(mode="json", include=uses), "metrics": metrics}
 
     @model_validator(mode="after")
     def _suits(self) -> EvaluateConfig:
-        for kind, known in SUITS.items():
-            names = [m.name for m in self.metrics.get(kind, ())]  # type: ignore[call-overload]
+        for kind, metrics in self.metrics.items():
+            names, known = [m.name for m in metrics], SUITS[kind]
             if not names or len(set(names)) < len(names) or not set(names) <= set(known):
                 raise ValueError(f"metrics.{kind}: takes one or more of {', '.join(known)}, each once")
         return self
@@ -141,6 +164,26 @@ class TaskRef(Section):
         return self.title or self.name.replace("_", " ").capitalize()
 
 
+class Tracked(Section):
+    """What runs, tasks and tracks have to do with each other."""
+
+    runs: tuple[Run, ...] = ()
+    """The runs table."""
+    tasks: Mapping[str, TaskRef] = {}
+    """Tasks by name, in the order of the columns."""
+    tracks: Mapping[str, TrackConfig] = {}
+    """Tracks by name; one that is not here takes all tasks."""
+
+    def tasks_of(self, track: str) -> list[str]:
+        """Tasks of a track, in the order of the columns."""
+        return tasks_of(self.tracks, track, self.tasks)
+
+    @property
+    def track_names(self) -> list[str]:
+        """Tracks in the order of their first run, then those without a run."""
+        return list(dict.fromkeys([*(run.track for run in self.runs), *self.tracks]))
+
+
 class EvaluateJob(Section):
     """Configuration of the job that scores one run on one task."""
 
@@ -160,7 +203,7 @@ class EvaluateJob(Section):
     """How to evaluate."""
 
 
-class LeaderboardJob(Section):
+class LeaderboardJob(Tracked):
     """Configuration of the job that ranks all runs."""
 
     experiment: str = ""
@@ -175,15 +218,11 @@ class LeaderboardJob(Section):
     """How to evaluate."""
 
 
-class ReportJob(Section):
+class ReportJob(Tracked):
     """Configuration of the page."""
 
     experiment: str = ""
     """Name of the experiment."""
-    runs: tuple[Run, ...] = ()
-    """The runs table."""
-    tasks: Mapping[str, TaskRef] = {}
-    """Tasks by name."""
     datasets: Mapping[str, Mapping[str, Any]] = {}
     """Sections of the data sets, as configured."""
     seeds: tuple[int, ...] = ()

@@ -9,9 +9,13 @@ from pydantic import Field, model_validator
 
 from cairn.config.base import Section
 
-Kind = Literal["classification", "segmentation", "regression", "probe"]
+Kind = Literal["classification", "segmentation", "regression", "probe", "survival", "findings", "registration"]
 CLASS_NAME = r"^[a-z0-9][a-z0-9_]*$"
 MOST_CLASSES = 100  # labels of a mask are bytes
+NAMED = {"findings": "findings", "registration": "structures"}
+"""Kinds that name one or more classes, and what these are."""
+RESERVED = frozenset({"subject", "session", "value", "time", "event", "mask"})
+"""Columns of a table of targets that are no finding."""
 
 
 class TaskInputs(Section):
@@ -19,7 +23,9 @@ class TaskInputs(Section):
 
     kind: Kind
     """``classification`` (0/1), ``segmentation`` (one lesion class, or several ``classes``), ``regression`` (years) or
-    ``probe`` (one of ``classes``, told by a linear head from the frozen encoder's embedding; FOMO26's linear probe)."""
+    ``probe`` (one of ``classes``, told by a linear head from the frozen encoder's embedding; FOMO26's linear probe).
+    On frozen features alone (CuriaBench): ``survival`` (a risk, against time and event), ``findings`` (each of
+    ``classes`` present or not, several at once) and ``registration`` (one scan warped onto another)."""
     title: str = ""
     """Name on the leaderboard; default: the identifier in words."""
     required: tuple[str, ...] = ()
@@ -34,7 +40,8 @@ class TaskInputs(Section):
     """Segmentation of one class: a voxel belongs to the lesion from this probability on."""
     classes: tuple[Annotated[str, Field(pattern=CLASS_NAME)], ...] = Field(default=(), exclude_if=lambda v: not v)
     """Segmentation: names of the labels 1, 2, … of a mask where there are several; they exclude each other, and the
-    most probable wins. Default: one lesion class, whatever its label. Probe: names of the labels 0, 1, …"""
+    most probable wins. Default: one lesion class, whatever its label. Probe: names of the labels 0, 1, … Findings:
+    their names, which are the columns of the table of targets. Registration: names of the labels 1, 2, … of its maps."""
     edges: tuple[float, ...] = Field(default=(), exclude_if=lambda v: not v)
     """Probe: where labels are numbers such as ages, the values at which a class ends and the next begins."""
 
@@ -56,11 +63,17 @@ class TaskInputs(Section):
 
     @model_validator(mode="after")
     def _classes(self) -> TaskInputs:
-        if self.classes and self.kind not in ("segmentation", "probe"):
+        if self.classes and self.kind not in ("segmentation", "probe", *NAMED):
             raise ValueError(f"classes: a {self.kind} takes none")
         if self.kind == "probe" and not self.classes:
             raise ValueError("classes: a probe names its classes, two or more")
-        if len(self.classes) == 1 or len(set(self.classes)) < len(self.classes) or len(self.classes) > MOST_CLASSES:
+        if self.kind in NAMED and not self.classes:
+            raise ValueError(f"classes: {self.kind} names its {NAMED[self.kind]}, one or more")
+        taken = sorted(set(self.classes) & RESERVED) if self.kind == "findings" else []
+        if taken:
+            raise ValueError(f"classes: no finding may be called {', '.join(taken)}, a column of its own")
+        alone = len(self.classes) == 1 and self.kind not in NAMED
+        if alone or len(set(self.classes)) < len(self.classes) or len(self.classes) > MOST_CLASSES:
             raise ValueError(f"classes: two to {MOST_CLASSES} different names; for one lesion class leave them out")
         if self.edges and (self.kind != "probe" or len(self.edges) != len(self.classes) - 1):
             raise ValueError("edges: belong to a probe, one fewer than its classes")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from pydantic import Field
 
@@ -16,10 +16,27 @@ class TrackConfig(Section):
     """Data sets that its runs may be pretrained on; none named: any of this experiment."""
     foreign_weights: bool = False
     """Whether a run may start from weights that were made elsewhere."""
+    tasks: tuple[str, ...] = Field(default=(), exclude_if=lambda v: not v)
+    """Tasks that its runs are scored and ranked on; none named: all of this experiment. Other tasks cost them
+    nothing."""
+    title: str = Field(default="", exclude_if=lambda v: not v)
+    """Name on the leaderboard; default: the identifier."""
 
 
 DEFAULT_TRACKS: Mapping[str, TrackConfig] = {"method": TrackConfig(), "open": TrackConfig(foreign_weights=True)}
 """As in FOMO25: in ``method`` everyone pretrains on the named set alone, in ``open`` on anything."""
+
+
+def tasks_of(tracks: Mapping[str, TrackConfig], track: str, tasks: Iterable[str]) -> list[str]:
+    """Tasks of a track, in the order of ``tasks``: those that it names, or all where it names none.
+
+    Args:
+        tracks: tracks by name; one that is not there has no rules of its own.
+        track: name of the track.
+        tasks: all tasks of the experiment that are enabled.
+    """
+    named = tracks[track].tasks if track in tracks else ()
+    return [task for task in tasks if not named or task in named]
 
 
 class TrackedRun(Section):

@@ -75,30 +75,36 @@ def read_board(job: LeaderboardJob, cases: Sequence[Path], scores: Sequence[Path
     """Read all cases and scores; ``cases[i]`` belongs to ``scores[i]``. A run without files did not enter the task.
 
     Raises:
-        CairnError: for a file of an unknown run or task, a run given twice, runs scored on different test cases or
-            under other settings, and files that do not pair up.
+        CairnError: for a file of an unknown run or of a task that its track does not hold, a run given twice, runs
+            scored on different test cases or under other settings, and files that do not pair up.
     """
     if len(cases) != len(scores):
         raise CairnError(f"{len(cases)} tables of cases, {len(scores)} of scores.", "Give them in pairs.", "scores")
-    known = {r.run for r in job.runs}
+    known = {r.run: r for r in job.runs}
     found: dict[str, dict[str, RunCases]] = {name: {} for name in job.tasks}
     rows: dict[str, dict[tuple[str, str, int], Mapping[str, Any]]] = {name: {} for name in job.tasks}
     for case_path, score_path in zip(cases, scores, strict=True):
         table = read_scores(score_path)
         run, task = _identity(table, score_path)
-        if run not in known or task not in job.tasks:
+        if run not in known or task not in job.tasks_of(known[run].track):
             raise CairnError(f"{score_path}: run '{run}' on task '{task}' is not configured.", "Remove it.", "scores")
         if run in found[task]:
             raise CairnError(f"{score_path}: run '{run}' is given twice for task '{task}'.", "Give it once.", "scores")
         found[task][run] = read_cases(case_path)
         rows[task] |= {(run, r["metric"], r["seed"]): r for r in table}
-        _check_pair(found[task][run], rows[task], run, job.evaluate.metrics[job.tasks[task].kind], score_path)
+        _check_pair(found[task][run], rows[task], run, job.evaluate.of_kind(job.tasks[task].kind), score_path)
     boards = []
     for name, ref in job.tasks.items():
         _check_same_cases(name, found[name])
         ordered = {r.run: found[name][r.run] for r in job.runs if r.run in found[name]}
-        boards.append(TaskBoard(ref, job.evaluate.metrics[ref.kind], ordered, rows[name], job.evaluate, job.seed))
+        boards.append(TaskBoard(ref, job.evaluate.of_kind(ref.kind), ordered, rows[name], job.evaluate, job.seed))
     return boards
+
+
+def boards_of(job: LeaderboardJob, boards: Sequence[TaskBoard], track: str) -> list[TaskBoard]:
+    """The tasks that runs of a track are ranked on."""
+    own = job.tasks_of(track)
+    return [board for board in boards if board.task.name in own]
 
 
 def _identity(table: Sequence[Mapping[str, Any]], path: Path) -> tuple[str, str]:
@@ -127,7 +133,7 @@ def _check_same_cases(task: str, runs: Mapping[str, RunCases]) -> None:
     for run, cases in tables[1:]:
         name, first = tables[0]
         same = cases.keys == first.keys and cases.cohort == first.cohort
-        if not same or not np.array_equal(cases.label, first.label, equal_nan=True):
+        if not same or not np.array_equal(cases.truth, first.truth, equal_nan=True):
             raise CairnError(
                 f"Task '{task}': runs '{name}' and '{run}' were scored on different test cases.",
                 "Evaluate both with the same labels.", "cases",

@@ -16,9 +16,12 @@ import numpy.typing as npt
 
 from cairn.config.evaluate import EvaluateConfig
 from cairn.datasets.labels import check_labels, class_of
+from cairn.datasets.targets import read_targets, target_columns
 from cairn.errors import CairnError
 from cairn.evaluate.classes import (
+    EVENT,
     class_parts,
+    finding_parts,
     mask_parts,
     mean_part,
     named_class,
@@ -29,12 +32,14 @@ from cairn.evaluate.classes import (
 from cairn.evaluate.metrics import dice, nsd
 from cairn.io.atomic import sha256
 from cairn.io.nifti import open_header, read_label_map
-from cairn.io.tables import LABEL_COLUMNS, MISSING, PREDICTION_COLUMNS, read_table
+from cairn.io.tables import MISSING, PREDICTION_COLUMNS, read_table
 
 Key = tuple[str, str]
 Floats = npt.NDArray[np.float64]
 GRID_TOLERANCE_MM = 1e-2
 OK = "ok"
+TARGETS = ("survival", "findings", "registration")
+"""Kinds whose targets are no single value and no mask."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class Case:
     dice: float | None = None
     nsd: float | None = None
     parts: Mapping[str, float] = field(default_factory=dict)
-    """What belongs to single classes, where there are several (`cairn.evaluate.classes`)."""
+    """What belongs to single classes, where there are several (`cairn.evaluate.classes`); of survival ``event``."""
 
     @property
     def key(self) -> Key:
@@ -63,10 +68,12 @@ def read_labels(path: Path, kind: str, classes: Sequence[str] = ()) -> dict[Key,
     Raises:
         CairnError: for a label that the task cannot use, and for an empty table.
     """
-    rows = read_table(path, LABEL_COLUMNS)
+    own = kind in TARGETS
+    rows = read_targets(path, kind, classes) if own else read_table(path, target_columns(kind))
     if not rows:
         raise CairnError(f"{path}: no labelled session.", "A test set needs labels.", "no-labels")
-    check_labels(rows, kind, path, classes)
+    if not own:
+        check_labels(rows, kind, path, classes)
     return {(r["subject"], r["session"]): r for r in sorted(rows, key=lambda r: (r["subject"], r["session"]))}
 
 
@@ -113,6 +120,12 @@ def score_cases(
         return [_mask_case(k, r, given.get(k), *roots, config, classes) for k, r in truth.items()]
     if kind == "probe":
         return [_class_case(k, r, given.get(k), classes, edges) for k, r in truth.items()]
+    if kind == "survival":
+        return [_survival_case(k, r, given.get(k)) for k, r in truth.items()]
+    if kind == "findings":
+        return [_findings_case(k, r, given.get(k), classes) for k, r in truth.items()]
+    if kind == "registration":
+        return [_warp_case(k, r, given.get(k), labels.parent, predictions.parent, classes) for k, r in truth.items()]
     values = {key: float(row["value"]) for key, row in truth.items()}
     high = 1.0 if kind == "classification" else config.max_age_years
     worst = _opposite(values, kind, config.worst_error_years)
@@ -135,7 +148,7 @@ def _opposite(values: Mapping[Key, float], kind: str, error: float) -> dict[Key,
     return {key: label - error if label >= centre else label + error for key, label in values.items()}
 
 
-def _checked_value(row: Mapping[str, str] | None, high: float) -> tuple[str, float]:
+def _checked_value(row: Mapping[str, str] | None, high: float, low: float = 0.0) -> tuple[str, float]:
     """``ok`` and the value, or the reason why there is none."""
     status = _status(row)
     if row is None or status != OK:
@@ -146,7 +159,7 @@ def _checked_value(row: Mapping[str, str] | None, high: float) -> tuple[str, flo
         return "not-a-number", math.nan
     if not math.isfinite(value):
         return "not-finite", math.nan
-    return (OK, value) if 0.0 <= value <= high else ("out-of-range", math.nan)
+    return (OK, value) if low <= value <= high else ("out-of-range", math.nan)
 
 
 def _status(row: Mapping[str, str] | None) -> str:
@@ -195,13 +208,58 @@ def _class_case(
     return Case(*key, status=status, label=float(true), prediction=named, parts=class_parts(scores, classes))
 
 
-def _mask_status(row: Mapping[str, str], root: Path, truth: Path, most: int) -> str:
-    """``ok``, or what is wrong with a predicted mask: gone, altered, unreadable, on another grid, of unknown labels."""
+def _survival_case(key: Key, target: Mapping[str, str], row: Mapping[str, str] | None) -> Case:
+    """Time and event against a risk of any scale. Without a valid risk the case loses every pair that it is in."""
+    status, risk = _checked_value(row, math.inf, -math.inf)
+    event = {EVENT: float(target["event"])}
+    return Case(*key, status=status, label=float(target["time"]), prediction=risk if status == OK else None, parts=event)
+
+
+def _findings_case(
+    key: Key, target: Mapping[str, str], row: Mapping[str, str] | None, findings: Sequence[str]
+) -> Case:  # fmt: skip
+    """Every finding against its probability; an invalid prediction is the opposite of each."""
+    true, status, scores = [float(target[name]) for name in findings], _status(row), [0.0]
+    if row is not None and status == OK:
+        status, scores = read_scores(row["value"], findings, exclusive=False)
+    if status != OK:
+        scores = [1.0 - value for value in true]
+    return Case(*key, status=status, parts=finding_parts(scores, true, findings))
+
+
+def _warp_case(
+    key: Key, target: Mapping[str, str], row: Mapping[str, str] | None, truth_root: Path, root: Path,
+    structures: Sequence[str],
+) -> Case:  # fmt: skip
+    """Mean Dice of the structures after the predicted displacement field has warped one label map onto the other."""
+    from cairn.bench.registration import registration_dice
+
+    status = _status(row)
+    if row is not None and status == OK:
+        status = _file_status(row, root)
+    if row is None or status != OK:
+        return Case(*key, status=status, dice=0.0, parts={f"dice_{name}": 0.0 for name in structures})
+    try:
+        found = registration_dice(truth_root / target["mask"], root / row["mask"])
+    except CairnError as error:
+        return Case(*key, status=error.code, dice=0.0, parts={f"dice_{name}": 0.0 for name in structures})
+    parts = {f"dice_{name}": value for name, value in zip(structures, found, strict=True)}
+    return Case(*key, status=OK, dice=float(np.mean(found)), parts=parts)
+
+
+def _file_status(row: Mapping[str, str], root: Path) -> str:
+    """``ok``, or what is wrong with a predicted file: gone, or altered."""
     path = root / row["mask"]
     if row["mask"] == MISSING or not path.is_file():
         return "no-mask"
-    if sha256(path) != row["mask_sha256"]:
-        return "mask-altered"
+    return OK if sha256(path) == row["mask_sha256"] else "mask-altered"
+
+
+def _mask_status(row: Mapping[str, str], root: Path, truth: Path, most: int) -> str:
+    """``ok``, or what is wrong with a predicted mask: gone, altered, unreadable, on another grid, of unknown labels."""
+    path, status = root / row["mask"], _file_status(row, root)
+    if status != OK:
+        return status
     try:
         _, shape, affine = open_header(path)
         read_label_map(path, most)

@@ -1,6 +1,7 @@
-"""Cases of tasks with several classes: masks of labels, and one class of many.
+"""Cases of tasks with several classes: masks of labels, one class of many, several findings at once.
 
-What belongs to one class stands in a case's ``parts``: ``dice_{class}`` and ``nsd_{class}``, or ``p_{class}``, a score.
+What belongs to one class stands in a case's ``parts``: ``dice_{class}`` and ``nsd_{class}``, or ``p_{class}``, a score; of
+a finding ``y_{finding}``, whether it is there, as well.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from cairn.evaluate.metrics import dice, nsd
 
 Array = npt.NDArray[Any]
 SUM_TOLERANCE = 1e-3
+TRUTH = "y_"
+EVENT = "event"
+"""Parts that hold what is true, not what was said: of a finding, and of survival."""
 
 
 def mask_parts(
@@ -41,8 +45,14 @@ def mean_part(parts: Mapping[str, float], metric: str) -> float:
     return float(np.mean([v for name, v in parts.items() if name.startswith(f"{metric}_")]))
 
 
-def read_scores(text: str, classes: Sequence[str]) -> tuple[str, list[float]]:
-    """``ok`` and the probabilities of all classes, or what is wrong with them."""
+def read_scores(text: str, classes: Sequence[str], exclusive: bool = True) -> tuple[str, list[float]]:
+    """``ok`` and the probabilities of all classes, or what is wrong with them.
+
+    Args:
+        text: the probabilities, separated by spaces.
+        classes: names of the classes.
+        exclusive: whether they sum to 1; findings do not exclude each other.
+    """
     try:
         values = [float(v) for v in text.split()]
     except ValueError:
@@ -51,7 +61,8 @@ def read_scores(text: str, classes: Sequence[str]) -> tuple[str, list[float]]:
         return "wrong-length", []
     if not all(map(math.isfinite, values)):
         return "not-finite", []
-    if min(values) < 0 or abs(sum(values) - 1) > SUM_TOLERANCE:
+    outside = abs(sum(values) - 1) > SUM_TOLERANCE if exclusive else max(values) > 1
+    if min(values) < 0 or outside:
         return "out-of-range", []
     return "ok", values
 
@@ -69,3 +80,9 @@ def class_parts(scores: Sequence[float], classes: Sequence[str]) -> dict[str, fl
 def named_class(scores: Sequence[float]) -> int:
     """The class of the highest score; of equal ones the first."""
     return int(np.argmax(scores))
+
+
+def finding_parts(scores: Sequence[float], true: Sequence[float], findings: Sequence[str]) -> dict[str, float]:
+    """Scores and truth by finding."""
+    present = {f"{TRUTH}{name}": value for name, value in zip(findings, true, strict=True)}
+    return class_parts(scores, findings) | present

@@ -25,7 +25,7 @@ from cairn.io.tables import PEOPLE_COLUMNS, read_table
 
 Floats = npt.NDArray[np.float64]
 UNKNOWN = "unknown"
-UNIT = ("auroc", "auroc_ovr", "f1_macro", "dice", "nsd")
+UNIT = ("auroc", "auroc_ovr", "f1_macro", "accuracy", "dice", "nsd", "concordance", "auroc_mean")
 """Metrics from 0 to 1, of which 1 - D_v is a score; of the others the gaps alone are reported."""
 
 

@@ -29,6 +29,7 @@ CLAIM = {
     "classification": ("hybrid", "masked"), "segmentation": ("masked", "hybrid"), "regression": ("hybrid", "masked"),
 }  # fmt: skip
 """Family that FOMO25 found better on a kind of task, and the one that it compares it with."""
+NO_VALUE: Row = {"value": None, "low": None, "high": None}
 LEAST_RUNS = 4
 """Fewer points have no rank correlation worth telling."""
 
@@ -71,20 +72,29 @@ def pretraining(job: FindingsJob, boards: Sequence[TaskBoard]) -> list[Row]:
     rows = []
     for train_on, setting in SETTINGS.items():
         pairs = [(p.run, twin) for p in job.runs if p.train_on == train_on and (twin := twin_of(p, job.runs))]
-        for board in boards if pairs else ():
+        for board in boards:
+            asked = competing(job, board)
+            own = [pair for pair in pairs if set(pair) <= set(asked)]
             rows += [
-                {"setting": setting, "pairs": [list(p) for p in pairs], **_gain(board, metric.name, pairs)}
-                for metric in board.metrics
+                {"setting": setting, "pairs": [list(p) for p in own], **_gain(board, metric.name, own)}
+                for metric in (board.metrics if own else ())
             ]
     return rows
 
 
+def competing(job: FindingsJob, board: TaskBoard) -> list[str]:
+    """Runs whose track holds a task."""
+    return [r.run for r in job.runs if board.task.name in job.tasks_of(r.track)]
+
+
 def twin_of(run: Run, runs: Sequence[Run]) -> str:
-    """The run that differs from a pretrained one in its random start alone; empty where there is none."""
+    """The run that differs from a pretrained one in its random start alone, of its own track where there is one there;
+    empty where there is none.
+    """
     if run.method != "pretrained":
         return ""
-    same = [r.run for r in runs if r.method == "scratch" and recipe_of(r) == recipe_of(run)]
-    return same[0] if same else ""
+    same = [r for r in runs if r.method == "scratch" and recipe_of(r) == recipe_of(run)]
+    return min(same, key=lambda r: r.track != run.track).run if same else ""
 
 
 def _gain(board: TaskBoard, metric: str, pairs: Sequence[tuple[str, str]]) -> Row:
@@ -119,37 +129,45 @@ def compared(job: FindingsJob) -> list[str]:
 def families(job: FindingsJob, boards: Sequence[TaskBoard]) -> Row:
     """Mean rank of each family of objectives on each task, and whether the families that FOMO25 names differ as there.
 
-    Ranks are among the compared runs alone, 1 is best; a family's is the mean of its runs'. Empty with one family.
+    Ranks are among the compared runs of a task alone, 1 is best; a family's is the mean of its runs'. Empty with one
+    family; without a value where a family has no run on the task.
     """
     runs = compared(job)
     names: list[str] = list(dict.fromkeys(job.families[run] for run in runs))
     if len(names) < 2:
         return {}
-    once, spread = ranks(runs, boards)
+    found = [_by_family(job, board, runs, names) for board in boards]
+    return {
+        "runs": len(runs), "members": {name: [run for run in runs if job.families[run] == name] for name in names},
+        "tasks": [table for table, _ in found], "claims": [claim for _, claims in found for claim in claims],
+    }  # fmt: skip
+
+
+def _by_family(job: FindingsJob, board: TaskBoard, compared: Sequence[str], names: Sequence[str]) -> tuple[Row, list[Row]]:
+    """Mean rank of each family on one task, and FOMO25's claim about it where both its families are there."""
+    runs = [run for run in compared if run in competing(job, board)]
+    if not runs:
+        return {"task": board.task.name, "ranks": dict.fromkeys(names, NO_VALUE)}, []
+    (once,), (spread,) = ranks(runs, [board])
     member: dict[str, list[int]] = {
         name: [i for i, run in enumerate(runs) if job.families[run] == name] for name in names
     }
-    tables, claims = [], []
-    for t, board in enumerate(boards):
-        tables.append({
-            "task": board.task.name,
-            "ranks": {
-                name: _with_interval(once[t][places].mean(), spread[t][:, places].mean(axis=1), board)
-                for name, places in member.items()
-            },
-        })  # fmt: skip
-        pair = CLAIM.get(board.task.kind, ())
-        if pair and set(pair) <= set(names):
-            better, other = (member[name] for name in pair)
-            gain = once[t][other].mean() - once[t][better].mean()
-            drawn = spread[t][:, other].mean(axis=1) - spread[t][:, better].mean(axis=1)
-            bounds = percentile_interval(drawn, board.config.confidence)
-            told = _told(float(gain), bounds, board, [runs[i] for i in (*better, *other) if runs[i] in board.cases])
-            claims.append({"task": board.task.name, "expected": pair[0], "over": pair[1], **told})
-    return {
-        "runs": len(runs), "members": {n: [runs[i] for i in places] for n, places in member.items()}, "tasks": tables,
-        "claims": claims,
-    }  # fmt: skip
+    table = {
+        "task": board.task.name,
+        "ranks": {
+            name: _with_interval(once[places].mean(), spread[:, places].mean(axis=1), board) if places else NO_VALUE
+            for name, places in member.items()
+        },
+    }
+    pair = CLAIM.get(board.task.kind, ())
+    if not pair or not all(member.get(name) for name in pair):
+        return table, []
+    better, other = (member[name] for name in pair)
+    gain = once[other].mean() - once[better].mean()
+    drawn = spread[:, other].mean(axis=1) - spread[:, better].mean(axis=1)
+    bounds = percentile_interval(drawn, board.config.confidence)
+    told = _told(float(gain), bounds, board, [runs[i] for i in (*better, *other) if runs[i] in board.cases])
+    return table, [{"task": board.task.name, "expected": pair[0], "over": pair[1], **told}]
 
 
 def ranks(runs: Sequence[str], boards: Sequence[TaskBoard]) -> tuple[list[Floats], list[Floats]]:
@@ -167,11 +185,17 @@ def scaling(job: FindingsJob, boards: Sequence[TaskBoard], sizes: Mapping[str, i
     """Overall rank against the encoder's weights and against the samples seen, with Spearman's correlation.
 
     The correlation is of size and *goodness* (negative rank), so that positive means larger is better; its interval
-    is over test cases, not over the choice of runs. None where too few runs differ.
+    is over test cases, not over the choice of runs. None where too few runs differ. Overall ranks compare runs of the
+    same tasks alone: of tracks that differ in theirs, those with the most runs are asked, and named in ``tracks``.
     """
-    runs = compared(job)
-    if not runs:
+    track = {r.run: r.track for r in job.runs}
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for run in compared(job):
+        groups.setdefault(tuple(job.tasks_of(track[run])), []).append(run)
+    if not groups:
         return {}
+    tasks, runs = max(groups.items(), key=lambda group: len(group[1]))
+    boards = [board for board in boards if board.task.name in tasks]
     once, spread = ranks(runs, boards)
     overall, drawn = np.mean(once, axis=0), np.mean(spread, axis=0)
     amounts = {"parameters": [sizes[run] for run in runs], "samples": [job.samples[run] for run in runs]}
@@ -185,6 +209,8 @@ def scaling(job: FindingsJob, boards: Sequence[TaskBoard], sizes: Mapping[str, i
             for i, run in enumerate(runs)
         ]
     }  # fmt: skip
+    if len(groups) > 1:
+        found["tracks"] = sorted({track[run] for run in runs})
     for name, values in amounts.items():
         if len(runs) < LEAST_RUNS or len(set(values)) < 3:
             found[name] = None

@@ -6,7 +6,7 @@ the same resamples (coverage by simulation: docs/benchmarks/statistics.md):
 - percentiles further out, as Student's t and the bootstrap's variance of (n - 1)/n ask for ("expanded percentile",
   Hesterberg 2015, The American Statistician 69:371);
 - for means over cases, percentiles moved towards the longer tail, by BCa's acceleration (Efron 1987). For a mean it is
-  a sixth of the resamples' own skewness. For AUROC and Pearson r it over-covers, and is left out;
+  a sixth of the resamples' own skewness. For AUROC, concordance and Pearson r it over-covers, and is left out;
 - where a score stands at its bound (every lesion missed, all positives above all negatives), resamples do not vary:
   then the other end is the exact one of n independent cases, all alike (the "rule of three").
 
@@ -20,12 +20,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cairn.evaluate.metrics.survival import disjoint_pairs
 from cairn.evaluate.tables import RunCases
 
 Floats = npt.NDArray[np.float64]
 Interval = tuple[float | None, float | None]
-MEANS = frozenset({"dice", "nsd", "mae"})
-BETWEEN_0_AND_1 = frozenset({"auroc", "dice", "nsd"})
+MEANS = frozenset({"dice", "nsd", "mae", "accuracy"})
+BETWEEN_0_AND_1 = frozenset({"auroc", "dice", "nsd", "accuracy", "concordance", "auroc_mean"})
 
 
 def percentile_interval(values: Floats, confidence: float) -> Interval:
@@ -38,7 +39,7 @@ def resampled_interval(metric: str, values: Floats, units: int, confidence: floa
     """Interval of a metric, or of a difference between two runs in it, from its resampled values.
 
     Args:
-        metric: ``auroc``, ``dice``, ``nsd``, ``mae`` or ``pearson_r``.
+        metric: one of `cairn.config.evaluate.MetricName`.
         values: ``[R]``; NaN, undefined, is left out.
         units: how many subjects were drawn from.
         confidence: coverage to reach.
@@ -70,7 +71,13 @@ def score_interval(metric: str, value: float, values: Floats, cases: RunCases, c
 
 
 def _independent(metric: str, cases: RunCases) -> int:
-    """Independent cases behind a score: subjects; for AUROC, disjoint pairs of a positive and a negative one."""
+    """Independent cases behind a score: subjects; for AUROC, disjoint pairs of a positive and a negative one; for
+    concordance, disjoint pairs that can be compared; for the mean of findings, the fewest of those of any.
+    """
+    if metric == "concordance":
+        return max(1, disjoint_pairs(cases.label, cases.events))
+    if metric == "auroc_mean":
+        return min(_independent("auroc", cases.of_finding(name)) for name in cases.findings)
     if metric != "auroc":
         return len(set(cases.subjects))
     by_class = [{s for s, y in zip(cases.subjects, cases.label, strict=True) if y == c} for c in (0.0, 1.0)]

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from cairn.config.evaluate import EvaluateConfig, LeaderboardJob
 from cairn.config.runs import Run
-from cairn.evaluate.board import TaskBoard, read_board
+from cairn.evaluate.board import TaskBoard, boards_of, read_board
 from cairn.evaluate.cases import OK
 from cairn.evaluate.comparison import CLAIM_SEEDS, compare_all, pretraining_effect
 from cairn.evaluate.intervals import percentile_interval
@@ -52,7 +52,7 @@ def leaderboard(
     """
     boards = read_board(job, cases, scores)
     ranks = {
-        track: rank_arrays([r.run for r in job.runs if r.track == track and r.ranked], boards, job.evaluate)
+        track: rank_arrays(ranked_runs(job, track), boards_of(job, boards, track), job.evaluate)
         for track in dict.fromkeys(r.track for r in job.runs)
     }
     found = six_decimals(build(job, boards, ranks))
@@ -63,13 +63,17 @@ def leaderboard(
 
 
 def build(job: LeaderboardJob, boards: Sequence[TaskBoard], ranks: Mapping[str, Ranks]) -> Row:
-    """Everything the leaderboard says, as plain data; ``rows`` in the order of the table, ``ranks`` by track."""
+    """Everything the leaderboard says, as plain data; ``rows`` in the order of the table, ``ranks`` by track.
+
+    A run has ranks on the tasks of its track alone.
+    """
     rows: list[Row] = []
     separable = {}
     for track in dict.fromkeys(r.track for r in job.runs):
         runs = [r for r in job.runs if r.track == track]
-        ranked = ranked_rows([r.run for r in runs if r.ranked], boards, job.evaluate, *ranks[track])
-        separable[track] = _separable(ranked, boards)
+        own = boards_of(job, boards, track)
+        ranked = ranked_rows([r.run for r in runs if r.ranked], own, job.evaluate, *ranks[track])
+        separable[track] = _separable(ranked, own)
         rows += sorted(
             (_row(r, boards, ranked.get(r.run)) for r in runs),
             key=lambda r: (r["place"] is None, r["place"] or 0, [x.run for x in job.runs].index(r["run"])),
@@ -84,6 +88,11 @@ def build(job: LeaderboardJob, boards: Sequence[TaskBoard], ranks: Mapping[str, 
         "pairs": pairs,
         "pretraining": pretraining_effect(pairs, job.runs, boards),
     }
+
+
+def ranked_runs(job: LeaderboardJob, track: str) -> list[str]:
+    """Runs that compete in a track."""
+    return [r.run for r in job.runs if r.track == track and r.ranked]
 
 
 def rank_arrays(runs: Sequence[str], boards: Sequence[TaskBoard], config: EvaluateConfig) -> Ranks:
@@ -107,7 +116,7 @@ def ranked_rows(
     spread: Sequence[Floats],
 ) -> dict[str, Row]:  # fmt: skip
     """Place, tier, overall rank and task ranks with intervals of each run, from what `rank_arrays` gives."""
-    if not runs:
+    if not runs or not boards:
         return {}
     overall = np.mean(point, axis=0)[0]
     resampled_overall = np.mean(spread, axis=0) if spread else overall[None]

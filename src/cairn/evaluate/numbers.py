@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cairn.config.evaluate import DEFAULT_METRICS, Metric
+from cairn.config.evaluate import DEFAULT_METRICS, FROZEN_METRICS, MORE_METRICS, Metric
 from cairn.errors import CairnError
 from cairn.evaluate.tables import SEED_MEAN, read_scores
 from cairn.io.atomic import read_json
@@ -17,7 +17,9 @@ from cairn.provenance.why import Question
 OVERALL, RANK = "overall", "rank"
 """What to ask for in place of a task and of a metric, to be told about a rank."""
 STANDING = (RANK, "place", "tier")
-KNOWN: Mapping[str, Metric] = {m.name: m for metrics in DEFAULT_METRICS.values() for m in metrics}
+KNOWN: Mapping[str, Metric] = {
+    m.name: m for metrics in (*DEFAULT_METRICS.values(), MORE_METRICS, *FROZEN_METRICS.values()) for m in metrics
+} | {"dice": Metric(name="dice", title="Dice")}
 Record = Mapping[str, Any]
 
 
@@ -140,8 +142,11 @@ def _metric(board: Record, task: str, metric: str) -> Metric:
     found = [m for t in board.get("tasks", ()) if t["name"] == task for m in t["metrics"] if m["name"] == metric]
     if found or metric in KNOWN:
         return Metric(**found[0]) if found else KNOWN[metric]
-    mark = "@" if "@" in metric else "_"  # of a group, or of one class
-    whole, _, name = metric.partition(mark)
+    if "@" in metric:  # of a group
+        whole, _, name = metric.partition("@")
+    else:  # of one class
+        whole = max((known for known in KNOWN if metric.startswith(f"{known}_")), key=len)
+        name = metric.removeprefix(f"{whole}_")
     return _metric(board, task, whole).model_copy(update={"title": f"{KNOWN[whole].title} ({name})"})
 
 

@@ -1,9 +1,9 @@
 """Paired permutation tests between runs: each subject's predictions of the two runs change sides or stay.
 
 Under the null hypothesis of two interchangeable runs, every such exchange is as likely as what was seen. For a metric
-that is a mean over cases, and for AUROC as well, the difference of the two runs is linear in the exchange's signs, so
-that all runs and permutations are one matrix product. AUROC works on each run's ranks and Pearson r on standardised
-predictions: neither metric depends on a run's scale, and so must not its test.
+that is a mean over cases, and for AUROC, concordance and R² as well, the difference of the two runs is linear in the
+exchange's signs, so that all runs and permutations are one matrix product. AUROC and concordance work on each run's ranks and Pearson r on standardised
+predictions: no such metric depends on a run's scale, and so must not its test.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cairn.evaluate.metrics.multiclass import f1, mean_of_defined
+from cairn.evaluate.metrics.survival import comparable, ordered
 from cairn.evaluate.resampling import case_values, generator
 from cairn.evaluate.tables import RunCases
 
@@ -34,12 +35,12 @@ def paired_p_values(
     2010, never 0); else all are listed and p is exact.
 
     Args:
-        metric: ``auroc``, ``auroc_ovr``, ``f1_macro``, ``dice``, ``nsd``, ``mae`` or ``pearson_r``.
+        metric: one of `cairn.config.evaluate.MetricName`.
         runs: cases of every run, the same test cases in the same order.
         pairs: which runs to compare, as positions in ``runs``.
         permutations: number of drawn exchanges.
         key: keys the generator.
-        cap: largest absolute error that counts (``mae``).
+        cap: largest absolute error that counts (``mae``, ``r2``).
 
     Returns:
         One p-value a pair; None where the metric is undefined for either run.
@@ -78,10 +79,12 @@ def _linear(
     metric: str, runs: Sequence[RunCases], pairs: Sequence[Pair], member: Any, cap: float
 ) -> tuple[Floats, Any]:
     """Observed differences ``[pairs]``, and the function from signs ``[c, units]`` to differences ``[c, pairs]``."""
-    if metric == "auroc":
-        columns = [_auroc_column(runs[a].label == 1, runs[a].prediction, runs[b].prediction) for a, b in pairs]
-    elif metric == "auroc_ovr":
-        columns = [_ovr_column(runs[a], runs[b]) for a, b in pairs]
+    special = {"auroc": _plain_column, "auroc_ovr": _ovr_column, "auroc_mean": _findings_column}
+    special["concordance"] = _concordance_column
+    if metric in special:
+        columns = [special[metric](runs[a], runs[b]) for a, b in pairs]
+    elif metric == "r2":
+        columns = [_r2_column(runs[a], runs[b], cap) for a, b in pairs]
     else:
         means = [case_values(metric, r, cap).mean(axis=0) / len(r.keys) for r in runs]
         columns = [means[a] - means[b] for a, b in pairs]
@@ -96,9 +99,44 @@ def _by_unit(columns: Floats, member: Any) -> Floats:
     return out
 
 
+def _r2_column(a: RunCases, b: RunCases, cap: float) -> Floats:
+    """What each case adds to the difference of R²: its squared errors, over the spread of the labels."""
+    errors = [(np.minimum(np.abs(run.prediction - run.label), cap) ** 2).mean(axis=0) for run in (a, b)]
+    spread = float(((a.label - a.label.mean()) ** 2).sum())
+    return np.asarray((errors[1] - errors[0]) / spread if spread > 0 else np.full(len(a.label), np.nan))
+
+
+def _concordance_column(a: RunCases, b: RunCases) -> Floats:
+    """As `_auroc_column`, with the pairs that survival can compare in place of a positive and a negative case."""
+    pairs = comparable(a.label, a.events)
+    combinations = list(itertools.product(_rank_rows(a.prediction), _rank_rows(b.prediction)))
+    if not pairs.any():
+        return np.full(len(a.label), np.nan)
+    column = np.zeros(len(a.label))
+    for x, y in combinations:
+        same, crossed = ordered(x, x) - ordered(y, y), ordered(x, y) - ordered(y, x)
+        column += (pairs * (same + crossed)).sum(axis=1) + (pairs * (same - crossed)).sum(axis=0)
+    return column / (4.0 * pairs.sum() * len(combinations))  # halves, of pairs that are counted twice
+
+
+def _plain_column(a: RunCases, b: RunCases) -> Floats:
+    """`_auroc_column` of two runs on a task of two classes."""
+    return _auroc_column(a.label == 1, a.prediction, b.prediction)
+
+
 def _ovr_column(a: RunCases, b: RunCases) -> Floats:
     """As `_auroc_column`, for the mean over the classes that have an area."""
     columns = [_auroc_column(a.label == k, a.parts[name], b.parts[name]) for k, name in enumerate(a.parts)]
+    return _mean_column(columns)
+
+
+def _findings_column(a: RunCases, b: RunCases) -> Floats:
+    """As `_ovr_column`, over findings."""
+    return _mean_column([_plain_column(a.of_finding(name), b.of_finding(name)) for name in a.findings])
+
+
+def _mean_column(columns: Sequence[Floats]) -> Floats:
+    """Mean of the columns that are defined; NaN where none is."""
     defined = [c for c in columns if not np.isnan(c).any()]
     return np.asarray(np.mean(defined or columns, axis=0))
 
@@ -125,10 +163,10 @@ def _auroc_column(positive: Any, a: Floats, b: Floats) -> Floats:
 
 
 def _rank_rows(predictions: Floats) -> Floats:
-    """Mid-ranks of each row of ``[seeds, cases]``."""
+    """Mid-ranks of each row of ``[seeds, cases]``; NaN stays NaN."""
     from scipy.stats import rankdata
 
-    return np.asarray(rankdata(predictions, axis=1))
+    return np.asarray(rankdata(predictions, axis=1, nan_policy="omit"))
 
 
 def _below(values: Floats, reference: Floats) -> Floats:

@@ -13,12 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from cairn.evaluate.metrics.discrimination import auroc_resampled
-from cairn.evaluate.metrics.multiclass import auroc_ovr_resampled, f1_macro_resampled
-from cairn.evaluate.metrics.regression import pearson_resampled
+from cairn.evaluate.metrics.multiclass import auroc_ovr_resampled, f1_macro_resampled, mean_of_defined
+from cairn.evaluate.metrics.regression import pearson_resampled, r2_resampled
+from cairn.evaluate.metrics.survival import concordance_resampled
 from cairn.evaluate.tables import RunCases
 
 Floats = npt.NDArray[np.float64]
 CHUNK_CELLS = 2_000_000
+OF_FINDING = "auroc_mean_"
+"""Begins the name of a single finding's AUROC."""
 
 
 def generator(*key: object) -> np.random.Generator:
@@ -51,19 +54,27 @@ def metric_values(metric: str, cases: RunCases, counts: npt.NDArray[Any], cap: f
     """A metric of every seed in every resample, ``[seeds, R]``; NaN where undefined.
 
     Args:
-        metric: ``auroc``, ``auroc_ovr``, ``f1_macro``, ``dice``, ``nsd``, ``mae``, ``pearson_r``, or ``dice`` or
-            ``nsd`` of one class (`RunCases.parts`).
+        metric: one of `cairn.config.evaluate.MetricName`, ``dice`` or ``nsd`` of one class (`RunCases.parts`), or
+            ``auroc_mean_{finding}``.
         cases: the run's cases.
         counts: ``[R, cases]``; ones give the plain value.
-        cap: largest absolute error that counts (``mae``).
+        cap: largest absolute error that counts (``mae``, ``r2``).
     """
+    if metric == "auroc_mean":
+        return mean_of_defined(np.stack([metric_values(f"{OF_FINDING}{n}", cases, counts, cap) for n in cases.findings]))
+    if metric.startswith(OF_FINDING):
+        return metric_values("auroc", cases.of_finding(metric.removeprefix(OF_FINDING)), counts, cap)
+    if metric == "concordance":
+        return np.stack([concordance_resampled(cases.label, cases.events, row, counts) for row in cases.prediction])
+    if metric == "r2":
+        return np.stack([r2_resampled(cases.label, row, counts, cap) for row in cases.prediction])
     if metric == "f1_macro":
         rows = [f1_macro_resampled(cases.label, row, counts, len(cases.parts)) for row in cases.prediction]
         return np.stack(rows)
     if metric == "auroc_ovr":
         scores = np.stack(list(cases.parts.values()), axis=1)
         return np.stack([auroc_ovr_resampled(cases.label, row, counts) for row in scores])
-    if metric in ("dice", "nsd", "mae") or metric in cases.parts:
+    if metric in ("dice", "nsd", "mae", "accuracy") or metric in cases.parts:
         per_case = case_values(metric, cases, cap)
         total = counts.sum(axis=1, keepdims=True)
         return np.asarray((np.asarray(counts, float) @ per_case.T / total).T)
@@ -81,4 +92,6 @@ def case_values(metric: str, cases: RunCases, cap: float) -> Floats:
         return cases.parts[metric]
     if metric == "mae":
         return np.asarray(np.minimum(np.abs(cases.prediction - cases.label), cap))
+    if metric == "accuracy":
+        return np.asarray(cases.prediction == cases.label, float)
     return cases.dice if metric == "dice" else cases.nsd

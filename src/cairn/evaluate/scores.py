@@ -13,7 +13,7 @@ from cairn.errors import CairnError
 from cairn.evaluate.cases import OK, score_cases
 from cairn.evaluate.fairness import fairness, read_people
 from cairn.evaluate.intervals import Interval, percentile_interval, resampled_interval, score_interval
-from cairn.evaluate.resampling import metric_values, resample_counts
+from cairn.evaluate.resampling import OF_FINDING, metric_values, resample_counts
 from cairn.evaluate.tables import SEED_MEAN, RunCases, as_arrays, write_cases, write_scores
 
 
@@ -65,7 +65,7 @@ def score_rows(job: EvaluateJob, cases: RunCases) -> list[dict[str, Any]]:
     counts = resample_counts(cases.subjects, config.resamples, job.task.name, job.cohort, job.seed)
     once = np.ones((1, len(cases.keys)), np.int64)
     rows = []
-    for name in [m.name for m in config.metrics[job.task.kind]] + class_metrics(job.task, cases):
+    for name in [m.name for m in config.of_kind(job.task.kind)] + class_metrics(job.task, cases):
         value = metric_values(name, cases, once, config.worst_error_years)[:, 0]
         spread = metric_values(name, cases, counts, config.worst_error_years)
         rows += _rows(job, cases, name, len(cases.keys), value, spread)
@@ -73,8 +73,10 @@ def score_rows(job: EvaluateJob, cases: RunCases) -> list[dict[str, Any]]:
 
 
 def class_metrics(task: TaskRef, cases: RunCases) -> list[str]:
-    """Metrics of single classes of a mask, scored beside those of the whole; nothing ranks by them."""
-    return list(cases.parts) if task.kind == "segmentation" else []
+    """Metrics of single classes of a mask, and of single findings, scored beside the whole; nothing ranks by them."""
+    if task.kind == "findings":
+        return [f"{OF_FINDING}{name}" for name in cases.findings]
+    return list(cases.parts) if task.kind in ("segmentation", "registration") else []
 
 
 def fairness_rows(job: EvaluateJob, cases: RunCases, people: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
@@ -82,7 +84,7 @@ def fairness_rows(job: EvaluateJob, cases: RunCases, people: Mapping[str, Sequen
     config = job.evaluate
     counts = resample_counts(cases.subjects, config.resamples, job.task.name, job.cohort, job.seed)
     rows = []
-    for metric in config.metrics[job.task.kind]:
+    for metric in config.of_kind(job.task.kind):
         found = fairness(metric.name, cases, counts, people, config.fairness, config.worst_error_years)
         for name, n, value, spread in found:
             rows += _rows(job, cases, f"{metric.name}@{name}", n, value, spread)
@@ -111,6 +113,8 @@ def _bounds(metric: str, value: float, resampled: Any, cases: RunCases, n: int, 
     base = of.split("_")[0] if of.startswith(("dice_", "nsd_")) else of
     if group.startswith(("gap", "fairness")):
         return percentile_interval(resampled, config.confidence)
+    if of.startswith(OF_FINDING):
+        base, cases = "auroc", cases.of_finding(of.removeprefix(OF_FINDING))
     if group:
         return resampled_interval(base, resampled, n, config.confidence)
     return score_interval(base, value, resampled, cases, config.confidence)

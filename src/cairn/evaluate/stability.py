@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cairn.config.evaluate import LeaderboardJob, Metric
-from cairn.evaluate.board import TaskBoard
+from cairn.evaluate.board import TaskBoard, boards_of
 from cairn.evaluate.intervals import MEANS, percentile_interval
 from cairn.evaluate.ranking import oriented
 from cairn.evaluate.resampling import case_values
@@ -39,20 +39,21 @@ def stability(
     Args:
         job: configuration.
         boards: all runs on every task.
-        ranks: by track, of its ranked runs, task by task: ranks ``[1, runs]``, and of all resamples ``[R, runs]``
+        ranks: by track, of its ranked runs, task by task of the track: ranks ``[1, runs]``, and of all resamples ``[R, runs]``
             (no arrays where nothing was resampled).
     """
     tracks = {}
     for track, (point, spread) in ranks.items():
         runs = [r.run for r in job.runs if r.track == track and r.ranked]
-        if len(runs) < 2:
+        own = boards_of(job, boards, track)
+        if len(runs) < 2 or not own:
             continue
         panels = [("overall", np.mean(point, axis=0), np.mean(spread, axis=0) if spread else None)]
-        panels += [(b.task.name, point[t], spread[t] if spread else None) for t, b in enumerate(boards)]
+        panels += [(b.task.name, point[t], spread[t] if spread else None) for t, b in enumerate(own)]
         tracks[track] = {
             "runs": runs,
             "panels": [{"name": n, **_panel(runs, full, drawn, job.evaluate.confidence)} for n, full, drawn in panels],
-            "methods": _methods(runs, boards),
+            "methods": _methods(runs, own),
         }
     return {"resamples": job.evaluate.resamples, "confidence": job.evaluate.confidence, "tracks": tracks}
 

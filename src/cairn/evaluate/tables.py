@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from cairn.errors import CairnError
 from cairn.evaluate.cases import Case, Key
+from cairn.evaluate.classes import EVENT, TRUTH
 from cairn.io.atomic import atomic_path
 from cairn.io.tables import MISSING, read_table, write_table
 
@@ -42,6 +43,26 @@ class RunCases:
     def subjects(self) -> list[str]:
         """Subject of every case."""
         return [subject for subject, _ in self.keys]
+
+    @property
+    def findings(self) -> list[str]:
+        """Names of a task's findings."""
+        return [name.removeprefix(TRUTH) for name in self.parts if name.startswith(TRUTH)]
+
+    def of_finding(self, name: str) -> RunCases:
+        """The cases as those of one finding: 0 or 1, and its probability."""
+        return replace(self, label=self.parts[f"{TRUTH}{name}"][0], prediction=self.parts[f"p_{name}"], parts={})
+
+    @property
+    def events(self) -> Floats:
+        """``[cases]``: whether the event of survival was seen."""
+        return self.parts[EVENT][0]
+
+    @property
+    def truth(self) -> Floats:
+        """``[what, cases]``: all that is true of the cases, whatever was said of them."""
+        held = [column[0] for name, column in self.parts.items() if name == EVENT or name.startswith(TRUTH)]
+        return np.stack([self.label, *held])
 
 
 def as_arrays(cohort: str, by_seed: Mapping[int, Sequence[Case]]) -> RunCases:

@@ -17,7 +17,11 @@ from cairn.provenance.chain import is_hole, job_name
 from cairn.provenance.lineage import Lineage, Source, Step
 
 PREPARED = "preprocess_shard"
-LEARNING = {"pretrain_encoder": "pretrained_on", "finetune_model": "finetuned_on"}
+LEARNING = {"pretrain_encoder": "pretrained_on", "finetune_model": "finetuned_on", "fit_head": "finetuned_on"}
+MODELS = ("finetune_model", "fit_head")
+"""Stages that learn from labels: a whole model, or a head on the features of a frozen encoder."""
+MAKE, EMBED = "make_items", "embed_items"
+"""Stages between shards and a head: they learn nothing, but a head reads a data set through them."""
 IMPORT = "import_weights"
 
 
@@ -43,7 +47,8 @@ def check_tracks(job: TracksJob, cards: Sequence[Path]) -> dict[str, Any]:
 
     Args:
         job: rules of the tracks, and what each run may be fine-tuned on.
-        cards: of all jobs that a fine-tuning's inputs come from, back to the preprocessing, and of the fine-tunings.
+        cards: of all jobs that the inputs of a fine-tuning or of a head come from, back to the preprocessing, and of
+            these themselves.
 
     Raises:
         CairnError: with code ``track``, naming every run that breaks the rules of its track, and where a chain has a
@@ -64,8 +69,8 @@ def check_tracks(job: TracksJob, cards: Sequence[Path]) -> dict[str, Any]:
 
 
 def models_of(lineage: Lineage, run: str) -> list[str]:
-    """Cards of the fine-tunings of a run."""
-    stages = ((path, card) for path, card in lineage.cards.items() if card["stage"] == "finetune_model")
+    """Cards of the fine-tunings and heads of a run."""
+    stages = ((path, card) for path, card in lineage.cards.items() if card["stage"] in MODELS)
     return [path for path, card in stages if card["config"]["run"] == run]
 
 
@@ -78,19 +83,34 @@ def origin_of(lineage: Lineage, models: Iterable[str]) -> Origin:
     for step in lineage.chain(path for card in models for path in lineage.cards[card]["outputs"]):
         if step.facts["stage"] == IMPORT:
             origin.foreign_weights |= {s.path: s.sha256 for s in step.sources if s.state == "raw"}
-        for source in step.sources if step.facts["stage"] in LEARNING else ():
+        for source in step.sources if step.facts["stage"] in (*LEARNING, MAKE, EMBED) else ():
             _note(origin, lineage, step, source)
     return origin
 
 
 def _note(origin: Origin, lineage: Lineage, step: Step, source: Source) -> None:
-    """One file that a learning job read: of which data set it is, or that nobody knows."""
+    """One file that a learning job, or one that feeds it, read: of which data set it is, or that nobody knows."""
+    stage = step.facts["stage"]
     if source.state == "altered":
         origin.untold.append(f"read {source.path} in {job_name(step.card)}, which was altered after it was made")
     elif is_hole(source, step.card):
         origin.untold.append(f"read {source.path} in {job_name(step.card)}, which no job made")
-    elif source.card and lineage.cards[source.card]["stage"] == PREPARED:
-        getattr(origin, LEARNING[step.facts["stage"]]).add(PurePosixPath(source.path).parent.name)
+    elif source.card and stage in LEARNING:
+        getattr(origin, LEARNING[stage]).update(_datasets(lineage, source.path, source.card))
+
+
+def _datasets(lineage: Lineage, path: str, card: str) -> set[str]:
+    """Data sets that a learning job reads in a file: those of a shard, of items, of items that were embedded."""
+    facts = lineage.cards[card]
+    if facts["stage"] == PREPARED:
+        return {PurePosixPath(path).parent.name}
+    if facts["stage"] not in (MAKE, EMBED):
+        return set()
+    below = lineage.makers
+    read = {(name, below[name]) for name in facts["inputs"] if name in below}
+    found = {dataset for name, maker in read for dataset in _datasets(lineage, name, maker)}
+    named = (facts["config"] or {}).get("dataset")  # items that were brought in whole rest on no shard
+    return found or ({str(named)} if facts["stage"] == MAKE and named else set())
 
 
 def _breaches(job: TracksJob, run: str, origin: Origin) -> list[str]:

@@ -48,8 +48,8 @@ def content(found: Record, cards: Sequence[Card]) -> dict[str, Any]:
 def cost_of(cards: Iterable[Card], run: str) -> dict[str, chain.Cost]:
     """What pretraining and fine-tuning of a run cost, all seeds and tasks together."""
     own = [card for card in cards if (card["config"] or {}).get("run") == run]
-    stages = {"pretrain_encoder": "pretraining", "finetune_model": "fine-tuning"}
-    return {name: chain.cost([c for c in own if c["stage"] == stage]) for stage, name in stages.items()}
+    stages = {"pretraining": ("pretrain_encoder",), "fine-tuning": ("finetune_model", "fit_head")}
+    return {name: chain.cost([c for c in own if c["stage"] in jobs]) for name, jobs in stages.items()}
 
 
 def pretraining_words(found: Record, metrics: Mapping[tuple[str, str], tuple[Record, Record]]) -> list[Record]:
@@ -65,8 +65,9 @@ def pretraining_words(found: Record, metrics: Mapping[tuple[str, str], tuple[Rec
         better = [r for r in rows if r["verdict"] == "better"]
         worse = [r for r in rows if r["verdict"] == "worse"]
         said = [f"it {verb} {_where(metrics, part)}" for verb, part in (("helps", better), ("hurts", worse)) if part]
-        count = len(rows[0]["pairs"])
-        lead = f"Mean over {count} pretrained run{'s' if count != 1 else ''}, each against its own twin: "
+        counts = sorted({len(r["pairs"]) for r in rows})
+        count = " or ".join(map(str, counts))
+        lead = f"Mean over {count} pretrained run{'s' if counts != [1] else ''}, each against its own twin: "
         answers.append({
             "setting": words, "headline": f"Shown: {' and '.join(said)}." if said else "Not shown on any task.",
             "sentences": [lead + "; ".join(_gain_words(metrics, r) for r in rows) + "."],
@@ -132,7 +133,8 @@ def family_words(found: Record, metrics: Mapping[tuple[str, str], tuple[Record, 
 def scaling_words(found: Record) -> Record:
     """The answer to the third question."""
     data = found["scaling"]
-    sentences, shown = [], []
+    tracks, shown = (data or {}).get("tracks"), []
+    sentences = [f"Asked of track {listed(tracks)}: ranks of runs with other tasks do not compare."] if tracks else []
     for name, words in AMOUNTS.items():
         row = data.get(name) if data else None
         if row is None:

@@ -53,6 +53,9 @@ def family_plot(found: Record) -> Picture | None:
             ticks.append((y + (len(names) - 1) / 2, titles[row["task"]]))
             for name in names:
                 value, (colour, mark) = row["ranks"][name], LOOK[name]
+                if value["value"] is None:
+                    y += 1
+                    continue
                 axis.plot([value["low"], value["high"]], [y, y], color=colour, lw=2, alpha=0.55, solid_capstyle="round")
                 label = name if row is data["tasks"][0] else None
                 axis.plot([value["value"]], [y], marker=mark, color=colour, ms=6, label=label, ls="")
