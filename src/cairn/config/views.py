@@ -18,6 +18,10 @@ class ViewConfig(Section):
     least_batch: ClassVar[int] = 1
     """Fewest samples that the loss can be taken of; above 1 where it compares the samples of a batch."""
 
+    whole_batch: ClassVar[bool] = False
+    """Whether processes that share a batch come to the loss and the gradient of one that has it all: the loss is a mean
+    over samples, or what it compares goes through `cairn.ssl.across`."""
+
     kind: str
     """The objective."""
     patch_voxels: tuple[int, int, int] = (48, 48, 48)
@@ -47,6 +51,16 @@ class ViewConfig(Section):
         if batch_size < self.least_batch:
             reason = f"objective {self.kind} compares the samples of a batch, and pretrain.batch_size is {batch_size}."
             raise CairnError(reason, f"Set pretrain.batch_size to {self.least_batch} or more.", code="config")
+
+    def check_processes(self, processes: int) -> None:
+        """Refuse several processes where the loss is not known to be that of one. The plan asks, before any job starts.
+
+        Raises:
+            CairnError: with code ``config``.
+        """
+        if processes > 1 and not self.whole_batch:
+            reason = f"objective {self.kind}: over {processes} processes its loss is not that of the whole batch."
+            raise CairnError(reason, "Set pretrain.processes to 1, or take another objective.", code="config")
 
 
 def multiple_of(unit: int, name: str, size: tuple[int, int, int], kind: str, what: str = "patch_voxels") -> None:
