@@ -69,7 +69,7 @@ class Processes:
         return out
 
     def part(self, given: Tensor, like: Tensor) -> Tensor:
-        """This process's part, on the device of ``like``, of a tensor whose values the first process has.
+        """What this process holds, on the device of ``like``, of a tensor whose values only the first process has.
 
         Args:
             given: the whole; in other processes its shape and type alone count.
@@ -147,15 +147,15 @@ def spread(
     if config.checkpoint_activations:
         for block in blocks(module.encoder):
             _recompute(block)
-    if processes.count == 1:
-        return module
+    loss: Callable[[Any], Tensor] = module
     if processes.sharded:
         _shard(module, config, device)
-        return module
-    return nn.parallel.DistributedDataParallel(
-        module.to(device), device_ids=[torch.cuda.current_device()] if device.type == "cuda" else None,
-        broadcast_buffers=False, find_unused_parameters=True, gradient_as_bucket_view=True,
-    )  # fmt: skip
+    elif processes.count > 1:
+        loss = nn.parallel.DistributedDataParallel(
+            module.to(device), device_ids=[torch.cuda.current_device()] if device.type == "cuda" else None,
+            broadcast_buffers=False, find_unused_parameters=True, gradient_as_bucket_view=True,
+        )  # fmt: skip
+    return loss
 
 
 def blocks(module: nn.Module) -> list[nn.Module]:
@@ -195,7 +195,9 @@ def _shard(module: nn.Module, config: PretrainConfig, device: torch.device) -> N
         if gpu and config.compile:
             block.compile(dynamic=True)
         fully_shard(block, mesh=mesh, mp_policy=narrow, reshard_after_forward=True)
-    fully_shard(module, mesh=mesh, mp_policy=MixedPrecisionPolicy(cast_forward_inputs=False), reshard_after_forward=True)
+    fully_shard(
+        module, mesh=mesh, mp_policy=MixedPrecisionPolicy(cast_forward_inputs=False), reshard_after_forward=True
+    )
     register_fsdp_forward_method(module, "embed")
 
 
