@@ -32,6 +32,7 @@ class SimclrConfig(PairConfig):
     """SimCLR (Chen et al. 2020): of all crops in the batch, find the other one of the same scan."""
 
     least_batch: ClassVar[int] = 2
+    whole_batch: ClassVar[bool] = True
     kind: Literal["simclr"] = "simclr"
     """The objective."""
     temperature: float = Field(default=0.1, gt=0)
@@ -47,6 +48,7 @@ class MocoConfig(PairConfig):
     point; the collapse watch then stops the run.
     """
 
+    whole_batch: ClassVar[bool] = True
     kind: Literal["moco"] = "moco"
     """The objective."""
     learning_rate: float | None = Field(default=1e-4, gt=0)
@@ -85,6 +87,7 @@ class VicregConfig(PairConfig):
     """VICReg (Bardes et al. 2022): two crops alike, every dimension spread over the batch, no two saying the same."""
 
     least_batch: ClassVar[int] = 2
+    whole_batch: ClassVar[bool] = True
     kind: Literal["vicreg"] = "vicreg"
     """The objective."""
     invariance: float = Field(default=25.0, ge=0)
@@ -101,6 +104,7 @@ class VicregConfig(PairConfig):
 class VocoConfig(ViewConfig):
     """VoCo (Wu et al. 2024): where in a grid of base crops does a random crop lie, and how much of each is in it?"""
 
+    whole_batch: ClassVar[bool] = True
     kind: Literal["voco"] = "voco"
     """The objective."""
     patch_voxels: tuple[int, int, int] = (32, 32, 32)

@@ -24,6 +24,7 @@ class HybridConfig(ViewConfig):
 
     least_batch: ClassVar[int] = 2
 
+    whole_batch: ClassVar[bool] = True
     kind: Literal["hybrid"] = "hybrid"
     """The objective."""
     overlap: Share = 0.6
@@ -72,6 +73,7 @@ class SubjectSequenceConfig(ViewConfig):
     (FOMO25's winner: arXiv 2601.13166).
     """
 
+    whole_batch: ClassVar[bool] = True
     kind: Literal["subject_sequence"] = "subject_sequence"
     """The objective."""
     mask_ratio: float = Field(default=0.2, ge=0, lt=1)
@@ -140,6 +142,7 @@ class DinoConfig(PrototypeConfig, ViewConfig):
 class JepaConfig(ViewConfig):
     """Joint-embedding prediction (I-JEPA, Assran et al. 2023, arXiv 2301.08243) in 3D."""
 
+    whole_batch: ClassVar[bool] = True
     kind: Literal["jepa"] = "jepa"
     """The objective."""
     targets: int = Field(default=4, ge=1, le=7)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -17,6 +17,7 @@ from cairn.config.views import ViewConfig, multiple_of
 class MaeConfig(ViewConfig):
     """Masked autoencoding as in AMAES (Munk et al. 2024): the net fills hidden cubes in and undoes the augmentation."""
 
+    whole_batch: ClassVar[bool] = True
     kind: Literal["mae"] = "mae"
     """The objective."""
     mask_ratio: float = Field(default=0.6, gt=0, lt=1)

@@ -68,6 +68,20 @@ class PretrainConfig(OptimConfig):
     min_effective_rank: float = Field(default=1.5, ge=0)
     """The same where they differ along fewer directions (RankMe, centred; 8 sessions or more). A line with a noise of
     half a percent in 15 other directions has 1.5. 0: never."""
+    processes: int = Field(default=1, ge=1)
+    """Processes that train one model, a GPU each, started by ``torchrun``; they share a batch of ``batch_size``."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """How several processes hold the model. ``ddp``: each all of it; for whatever fits a GPU four times (weights,
+    gradients, two moments). ``fsdp``: each a share of every tensor; for what does not."""
+    checkpoint_activations: bool = False
+    """Compute each block of the network again for its gradient instead of keeping what it computed: about a third more
+    time, much less memory. Changes no number but by compilation."""
+
+    @model_validator(mode="after")
+    def _shared(self) -> PretrainConfig:
+        if self.batch_size % self.processes:
+            raise ValueError(f"batch_size: {self.batch_size} samples do not divide among {self.processes} processes")
+        return self
 
 
 class FinetuneConfig(OptimConfig):

@@ -20,6 +20,10 @@ class ObjectiveSection(Section):
     dims: ClassVar[int] = 3
     """Axes of a view: 3 of a volume, 2 of a slice."""
 
+    whole_batch: ClassVar[bool] = False
+    """Whether processes that share a batch come to the loss and the gradient of one that has it all: the loss is a mean
+    over samples, or what it compares goes through `cairn.ssl.across`."""
+
     kind: str
     """The objective."""
     learning_rate: float | None = Field(default=None, gt=0)
@@ -42,6 +46,16 @@ class ObjectiveSection(Section):
         if batch_size < self.least_batch:
             reason = f"objective {self.kind} compares the samples of a batch, and pretrain.batch_size is {batch_size}."
             raise CairnError(reason, f"Set pretrain.batch_size to {self.least_batch} or more.", code="config")
+
+    def check_processes(self, processes: int) -> None:
+        """Refuse several processes where the loss is not known to be that of one. The plan asks, before any job starts.
+
+        Raises:
+            CairnError: with code ``config``.
+        """
+        if processes > 1 and not self.whole_batch:
+            reason = f"objective {self.kind}: over {processes} processes its loss is not that of the whole batch."
+            raise CairnError(reason, "Set pretrain.processes to 1, or take another objective.", code="config")
 
 
 class ViewConfig(ObjectiveSection):

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from cairn.nets.blocks import pooled
 from cairn.nets.encoder import Encoder
+from cairn.ssl.across import global_rows
 
 
 def projector(width_in: int, widths: Sequence[int], activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
@@ -47,11 +48,15 @@ def full_precision(x: Tensor) -> Iterator[None]:
 
 
 def nt_xent(a_ND: Tensor, b_ND: Tensor, temperature: float) -> Tensor:
-    """Cross entropy of finding each row's partner among all other rows of both (SimCLR; Chen et al. 2020, eq. 1)."""
+    """Cross entropy of finding each row's partner among all other rows of both (SimCLR; Chen et al. 2020, eq. 1).
+
+    Rows of all processes, where several share a batch.
+    """
     with full_precision(a_ND):
-        z = functional.normalize(torch.cat([a_ND, b_ND]), dim=1)
+        a, b = global_rows(a_ND), global_rows(b_ND)
+        z = functional.normalize(torch.cat([a, b]), dim=1)
         logits = (z @ z.T / temperature).fill_diagonal_(-torch.inf)
-        partner = torch.arange(len(z), device=z.device).roll(len(a_ND))
+        partner = torch.arange(len(z), device=z.device).roll(len(a))
         return functional.cross_entropy(logits, partner)
 
 

@@ -27,6 +27,7 @@ from cairn.config.networks import NetworkConfig
 from cairn.io.sessions import Session
 from cairn.nets.blocks import pooled
 from cairn.nets.registry import build_encoder
+from cairn.ssl.across import mean_weight
 from cairn.ssl.augment import spatial
 from cairn.ssl.crops import one_sequence
 from cairn.ssl.hidden import hide
@@ -74,7 +75,7 @@ class JointEmbeddingPrediction(Objective):
         aim = normalised(self.teacher_encoder(view[:, None])[-1].float())
         deep = self.encoder(hide(view, ~context)[:, None])[-1]
         guess = self.predictor(deep, context, target).float()
-        return functional.smooth_l1_loss(guess[target], aim[target])
+        return functional.smooth_l1_loss(guess[target], aim[target]) * mean_weight(target.sum())
 
     def embed(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Mean and maximum of the target encoder's deepest features of the view, ``[N, 2 C]``."""

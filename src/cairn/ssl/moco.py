@@ -18,6 +18,7 @@ from cairn.config.contrastive import MocoConfig
 from cairn.config.networks import NetworkConfig
 from cairn.io.sessions import Session
 from cairn.nets.registry import build_encoder
+from cairn.ssl.across import global_rows
 from cairn.ssl.crops import two_crops, two_sequences
 from cairn.ssl.heads import info_nce, projected, projector
 from cairn.ssl.objective import Objective, Views
@@ -67,7 +68,7 @@ class MoCo(Objective):
         with torch.no_grad():
             key = functional.normalize(projected(self.key_encoder, self.key_projector, batch["key"]), dim=1)
         if self.training:
-            self._keys = key
+            self._keys = global_rows(key)  # every process keeps the same queue
         # A copy: the queue changes in place, and the gradient still needs what it was.
         negatives = self.queue[: min(int(self.enqueued), len(self.queue))].clone()
         return info_nce(query, key, negatives, self.config.temperature)

@@ -22,6 +22,7 @@ from cairn.io.sessions import Session
 from cairn.nets.blocks import pooled
 from cairn.nets.decoders import LightDecoder
 from cairn.nets.registry import build_encoder
+from cairn.ssl.across import mean_weight
 from cairn.ssl.augment import spatial
 from cairn.ssl.latents_crops import crop_origin
 from cairn.ssl.mae import random_mask
@@ -129,6 +130,6 @@ def likeness(a_NCXYZ: Tensor, b_NCXYZ: Tensor) -> Tensor:
 
 
 def mean_where(x_N: Tensor, there_N: Tensor) -> Tensor:
-    """Mean of the elements that are there; 0 when there are none."""
+    """Mean of the elements that are there, in all processes; 0 when there are none."""
     there = there_N.to(x_N.dtype)
-    return (x_N * there).sum() / there.sum().clamp_min(1)
+    return (x_N * there).sum() / there.sum().clamp_min(1) * mean_weight(there.sum())

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from cairn.config.contrastive import VicregConfig
 from cairn.config.networks import NetworkConfig
+from cairn.ssl.across import global_rows
 from cairn.ssl.heads import full_precision
 from cairn.ssl.pair import CropPair
 
@@ -36,7 +37,7 @@ class VICReg(CropPair):
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Weighted sum of the three terms."""
-        first, second = self.both(batch)
+        first, second = (global_rows(z_ND) for z_ND in self.both(batch))
         config = self.config
         with full_precision(first):
             return (

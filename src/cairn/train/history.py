@@ -21,13 +21,14 @@ class History:
     """Records of the run so far. A state holds them too; the file only lets people watch, and is never read back.
 
     Args:
-        path: file for watching, in the state folder.
+        path: file for watching, in the state folder; None in a process that writes nothing.
         past: lines of the state that the run goes on from.
     """
 
-    def __init__(self, path: Path, past: str = "") -> None:
+    def __init__(self, path: Path | None, past: str = "") -> None:
         self.path, self.records = path, [json.loads(line) for line in past.splitlines()]
-        write_text(path, past)
+        if path:
+            write_text(path, past)
 
     def add(self, record: Record) -> None:
         """Append a record.
@@ -36,5 +37,7 @@ class History:
             CairnError: with code ``disk`` when there is no space.
         """
         self.records.append(dict(record))
+        if self.path is None:
+            return
         with disk_errors(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(lines([record]))

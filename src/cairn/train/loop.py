@@ -19,8 +19,10 @@ from torch import Tensor, nn
 
 from cairn.config.training import OptimConfig
 from cairn.errors import CairnError
+from cairn.ssl.across import alone
 from cairn.ssl.draws import derived_seed
 from cairn.train.devices import precision
+from cairn.train.distributed import ALONE, Processes, clip
 from cairn.train.history import History, Record, lines
 from cairn.train.optim import make_optimizer, moments, restore_moments
 from cairn.train.progress import Progress, say
@@ -79,12 +81,17 @@ class Loop:
     Args:
         problem: what is trained.
         config: optimiser and budget.
-        states: where its states lie.
+        states: where its states lie; None in a process that writes nothing, as another does.
         device: where it runs.
+        processes: those that train the problem together.
     """
 
-    def __init__(self, problem: Problem, config: OptimConfig, states: StateFolder, device: torch.device) -> None:
+    def __init__(
+        self, problem: Problem, config: OptimConfig, states: StateFolder | None, device: torch.device,
+        processes: Processes = ALONE,
+    ) -> None:  # fmt: skip
         self.problem, self.config, self.states, self.device = problem, config, states, device
+        self.processes = processes
         self.module = problem.module.to(device)
         self.optimizer = make_optimizer(self.module, config)
         self.course = course_of(config)
@@ -123,12 +130,12 @@ class Loop:
         if self.problem.keep_best and self.best_tensors:
             tensors, step = self.best_tensors, self.best["step"]
         else:
-            tensors, step = dict(self.module.state_dict()), self.step
+            tensors, step = self.processes.whole(self.module.state_dict()), self.step
         return Result(tensors, step, self.history.records, self.best, rate)
 
     def _update(self, batch: Batch) -> float:
-        # Whatever draws from torch's own generator (dropout) is keyed by the step too.
-        torch.manual_seed(derived_seed(self.problem.seed, "torch", self.step))
+        # Whatever draws from torch's own generator (dropout) is keyed by the step too, and by the process.
+        torch.manual_seed(derived_seed(self.problem.seed, "torch", self.step, self.processes.rank))
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, self.step)
         self.module.train()
@@ -136,11 +143,11 @@ class Loop:
         with precision(self.device):
             loss = self.problem.loss({k: v.to(self.device, non_blocking=True) for k, v in batch.items()})
         loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.module.parameters(), self.config.clip_norm)
-        value = float(loss.detach())
-        if not math.isfinite(value) or not math.isfinite(float(norm)):
+        norm = clip(self.module, self.config.clip_norm)
+        value = self.processes.mean(loss)
+        if not math.isfinite(value) or not math.isfinite(norm):
             raise CairnError(
-                f"{self.problem.name}: loss {value:g}, gradient {float(norm):g} at step {self.step + 1}.",
+                f"{self.problem.name}: loss {value:g}, gradient {norm:g} at step {self.step + 1}.",
                 "Lower learning_rate or clip_norm; the last good state is kept.", code="not-finite",
             )  # fmt: skip
         self.optimizer.step()
@@ -169,7 +176,8 @@ class Loop:
 
     def _validate(self) -> None:
         self.module.eval()
-        with torch.no_grad(), precision(self.device):
+        # Every process validates it all: the numbers are those of one process, and sharded weights need them all.
+        with torch.no_grad(), precision(self.device), alone():
             numbers = self.problem.validate(self.device)
         if not numbers:
             return
@@ -186,18 +194,21 @@ class Loop:
     def _save(self) -> None:
         tensors = {f"model.{k}": v for k, v in self.module.state_dict().items()}
         tensors |= moments(self.module, self.optimizer)
-        tensors |= {f"best.{k}": v for k, v in self.best_tensors.items()}
+        tensors = self.processes.whole(tensors) | {f"best.{k}": v for k, v in self.best_tensors.items()}
+        if not self.states:
+            return
         meta = {"best": self.best, "window": self.window, "history": lines(self.history.records)}
         self.states.save(State(self.step, self.course, tensors, meta))
 
     def _restore(self) -> None:
         """Go on from the newest state of this run, if there is one."""
-        state = self.states.load(self.course)
-        self.history = History(self.states.history, state.meta["history"] if state else "")
+        state = self.processes.same(self.states.load(self.course) if self.states else None)
+        self.history = History(self.states.history if self.states else None, state.meta["history"] if state else "")
         if state is None:
             return
-        self.module.load_state_dict(_part(state.tensors, "model"))
-        restore_moments(self.module, self.optimizer, state.tensors)
+        own, given = self.module.state_dict(), _part(state.tensors, "model")
+        self.module.load_state_dict({k: self.processes.part(given[k], own[k]) for k in sorted(given)})
+        restore_moments(self.module, self.optimizer, state.tensors, self.processes.part)
         self.step, self.best, self.window = state.step, state.meta["best"], state.meta["window"]
         self.best_tensors = _part(state.tensors, "best")
         # What judges may have been changed since, so that a run from the start would not have come so far.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -30,11 +30,14 @@ def moments(module: nn.Module, optimizer: torch.optim.AdamW) -> dict[str, Tensor
     return out
 
 
-def restore_moments(module: nn.Module, optimizer: torch.optim.AdamW, tensors: Mapping[str, Tensor]) -> None:
-    """Inverse of `moments`."""
+def restore_moments(
+    module: nn.Module, optimizer: torch.optim.AdamW, tensors: Mapping[str, Tensor],
+    part: Callable[[Tensor, Tensor], Tensor],
+) -> None:  # fmt: skip
+    """Inverse of `moments`; ``part`` gives a tensor the device and the layout of another."""
     for name, parameter in module.named_parameters():
         if f"step.{name}" in tensors:
             # The step counter stays on the CPU, as AdamW itself keeps it.
             optimizer.state[parameter] = {
-                m: tensors[f"{m}.{name}"].to("cpu" if m == "step" else parameter.device) for m in MOMENTS
+                m: part(tensors[f"{m}.{name}"], torch.empty(0) if m == "step" else parameter) for m in MOMENTS
             }

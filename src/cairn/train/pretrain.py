@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ from cairn.ssl.collapse import refuse_collapse, watch
 from cairn.ssl.draws import derived_seed, generator, shuffled
 from cairn.ssl.registry import build_objective
 from cairn.train.devices import compile_encoder, describe, numerics, set_up
+from cairn.train.distributed import ALONE, Processes, joined, launched, spread
 from cairn.train.history import Record, lines
+from cairn.train.launch import launch
 from cairn.train.loop import Loop, Problem, Result
 from cairn.train.split import split_subjects, subset
 from cairn.train.state import open_states, state_key
@@ -58,11 +61,12 @@ class PretrainProblem(Problem):
     Args:
         job: configuration.
         sessions: unlabelled sessions.
+        processes: those that share a batch.
     """
 
-    def __init__(self, job: PretrainJob, sessions: Sequence[Session]) -> None:
+    def __init__(self, job: PretrainJob, sessions: Sequence[Session], processes: Processes = ALONE) -> None:
         self.name = f"pretrain {job.run}, seed {job.seed}"
-        self.job, self.seed = job, job.seed
+        self.job, self.seed, self.processes = job, job.seed, processes
         self.sessions = [s for s in sessions if s.sequences]
         if not self.sessions:
             raise CairnError("Pretraining: the shards hold no session.", "See the quarantine tables.", "empty")
@@ -74,13 +78,16 @@ class PretrainProblem(Problem):
         self.train = subset(self.train, [s.subject for s in self.sessions], job.data_fraction, job.seed)
         self.beside = self.train[: max(0, WATCHED - len(self.val))]
         job.objective.check_batch(job.pretrain.batch_size)
+        job.objective.check_processes(job.pretrain.processes)
         self.module = build_objective(job.objective, job.network, derived_seed(job.seed, "weights"))
+        self.averaged: Callable[[Any], Tensor] = self.module
+        """The module's loss, with gradients averaged over the processes."""
 
     def batch(self, step: int) -> dict[str, Tensor]:
-        """Views of the step's sessions: shuffled epochs, each view drawn by (seed, step, sample)."""
+        """Views of this process's share of the step: shuffled epochs, each view drawn by (seed, step, sample)."""
         size = self.job.pretrain.batch_size
         views = []
-        for sample in range(size):
+        for sample in self.processes.share(size):
             place = shuffled(self.seed, "pretrain order", len(self.train), step * size + sample)
             session = self.sessions[self.train[place]]
             views.append(self.module.views_at(session, generator(self.seed, "view", step, sample), step))
@@ -88,7 +95,7 @@ class PretrainProblem(Problem):
 
     def loss(self, batch: Mapping[str, Tensor]) -> Tensor:
         """The objective's."""
-        return self.module(batch)
+        return self.averaged(batch)
 
     def updated(self, step: int) -> None:
         """The objective's."""
@@ -142,6 +149,8 @@ def pretrain(
 ) -> dict[str, Any]:
     """Pretrain one encoder, from the newest state if there is one; returns facts for the card.
 
+    With ``pretrain.processes`` above 1 this process starts those, and waits; among them the first alone writes.
+
     Args:
         config: a `PretrainJob` as plain data.
         shards: indexes of the pretraining data set.
@@ -155,22 +164,42 @@ def pretrain(
         CairnError: for bad configuration or data, a loss that is not finite, or embeddings that have collapsed.
     """
     job = parse(PretrainJob, config)
-    device = set_up(job.device, threads, job.pretrain.deterministic)
-    problem = PretrainProblem(job, open_sessions(shards))
-    compile_encoder(problem.module, device, job.pretrain.compile)
+    if job.pretrain.processes > 1 and not launched():
+        request = {"config": job.model_dump(mode="json"), "shards": shards, "state": state, "weights": weights}
+        return launch(request | {"history": history, "threads": threads, "code": code}, state, job.pretrain.processes)
+    device = set_up(job.device, threads // job.pretrain.processes, job.pretrain.deterministic)
+    with joined(job.pretrain, device) as processes:
+        return _pretrain(job, shards, state, weights, history, code, device, processes)
+
+
+def _pretrain(
+    job: PretrainJob, shards: Sequence[Path], state: Path, weights: Path, history: Path, code: str,
+    device: torch.device, processes: Processes,
+) -> dict[str, Any]:  # fmt: skip
+    problem = PretrainProblem(job, open_sessions(shards), processes)
+    if not processes.sharded:  # else block by block
+        compile_encoder(problem.module, device, job.pretrain.compile)
+    problem.averaged = spread(problem.module, job.pretrain, processes, device)
     plain = job.model_dump(mode="json", exclude={"run": True, "pretrain": WITHOUT_EFFECT})
     key = state_key(job=plain, code=code, data=sorted(sha256(p) for p in shards), **numerics(device))
-    with open_states(state, key) as states:
-        result = Loop(problem, job.pretrain, states, device).run()
-        remove_left_overs(weights.parent)
-        save_encoder(weights, job, result, problem.module.saved)
-        write_text(history, lines(result.records))
+    with open_states(state, key) if processes.leads else nullcontext() as states:
+        result = Loop(problem, job.pretrain, states, device, processes).run()
+        if processes.leads:
+            remove_left_overs(weights.parent)
+            save_encoder(weights, job, result, problem.module.saved)
+            write_text(history, lines(result.records))
+    return facts(job, problem, result, device) | ({"weights_sha256": sha256(weights)} if processes.leads else {})
+
+
+def facts(job: PretrainJob, problem: PretrainProblem, result: Result, device: torch.device) -> dict[str, Any]:
+    """What the card says of a pretraining."""
+    several = {"processes": job.pretrain.processes, "parallel": job.pretrain.parallel}
     return {
         "steps": result.step,
         "final": {k: v for r in result.records[-2:] for k, v in r.items() if k != "lr"},
         "parameters": {"encoder": parameters(problem.module.encoder), "all": parameters(problem.module)},
         "sessions": {"train": len(problem.train), "val": len(problem.val)},
-        "samples_per_s": round(result.samples_per_s, 2), "weights_sha256": sha256(weights),
+        "samples_per_s": round(result.samples_per_s, 2), **(several if job.pretrain.processes > 1 else {}),
         **describe(device, job.pretrain.deterministic),
     }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from contextlib import suppress
@@ -10,7 +11,12 @@ EVERY_S = 3.0
 
 
 def say(text: str) -> None:
-    """Print a line; if that fails, go on: a log on a full disk must not end what it reports on."""
+    """Print a line; if that fails, go on: a log on a full disk must not end what it reports on.
+
+    Of processes that train together, the first speaks.
+    """
+    if os.environ.get("RANK", "0") != "0":
+        return
     with suppress(OSError):
         print(text, file=sys.stderr, flush=True)
 

@@ -1,0 +1,99 @@
+"""Starting the processes that train one model, and what each of them does: ``python -m cairn.train.launch FILE``.
+
+The process that was asked to pretrain starts ``torchrun`` on this module, waits, and gives back what the first process
+found. On several machines, an environment variable holds the command that starts all of them. No process survives the
+one that asked: the first reads a pipe that ends with it, and the others fail without the first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from cairn.errors import CairnError
+from cairn.io.atomic import disk_errors, write_text
+
+LAUNCHER = "CAIRN_LAUNCHER"
+"""Command that starts the processes on several machines, such as ``srun torchrun --nnodes 2 …``; ``-m`` and what
+follows are appended. Without it, all are started on this machine."""
+PATHS = ("state", "weights", "history")
+
+
+def launch(request: Mapping[str, Any], folder: Path, processes: int) -> dict[str, Any]:
+    """Pretrain in several processes; returns the facts of the first.
+
+    Args:
+        request: arguments of `cairn.train.pretrain.pretrain`.
+        folder: for the request; all machines see it.
+        processes: how many.
+
+    Raises:
+        CairnError: that of a process, or that they ended without a word.
+    """
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        place = TemporaryDirectory(dir=folder.parent, prefix=".launch-")
+    with place as name:
+        file, answer = Path(name) / "request.json", Path(name) / "answer.json"
+        write_text(file, json.dumps(request, default=str))
+        with subprocess.Popen([*command(processes), str(file)], stdin=subprocess.PIPE) as started:
+            try:
+                status = started.wait()
+            except BaseException:  # asked to stop: the launcher hands it on to its processes
+                started.terminate()
+                raise
+        found = json.loads(answer.read_text()) if answer.is_file() else {}
+    if "error" in found:
+        raise CairnError(*found["error"])
+    if status or "facts" not in found:
+        reason = f"{processes} processes were to train together, and ended with status {status}."
+        raise CairnError(reason, "What they said stands above; run again: training goes on.", code="processes")
+    return dict(found["facts"])
+
+
+def command(processes: int) -> list[str]:
+    """What starts ``processes`` processes of this module; the request's file is to follow."""
+    here = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    return [*(shlex.split(os.environ.get(LAUNCHER, "")) or here), "-m", "cairn.train.launch"]
+
+
+def main(file: Path) -> None:
+    """Be one of the processes."""
+    if os.environ["RANK"] == "0":
+        threading.Thread(target=_end_with_the_asker, daemon=True).start()
+    answer = file.with_name("answer.json")
+    try:
+        from cairn.train.pretrain import pretrain
+
+        facts = pretrain(**read_request(file))
+    except CairnError as error:
+        write_text(answer, json.dumps({"error": [error.reason, error.remedy, error.code]}))
+        raise SystemExit(f"process {os.environ['RANK']}: {error}") from None
+    if os.environ["RANK"] == "0":
+        write_text(answer, json.dumps({"facts": facts}))
+
+
+def read_request(file: Path) -> dict[str, Any]:
+    """The arguments of `cairn.train.pretrain.pretrain`."""
+    request: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    paths = {name: Path(request[name]) for name in PATHS}
+    return {**request, **paths, "shards": [Path(shard) for shard in request["shards"]]}
+
+
+def _end_with_the_asker() -> None:
+    """End this process when the pipe does, which is when the process that asked has ended, however it did."""
+    while os.read(0, 1024):
+        pass
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
