@@ -6,7 +6,8 @@ min_version("9.0")
 
 if not config:
 
-    configfile: "config/demo.yaml"
+    # Without a configuration: the demo, or, where target `curia` is asked for, its own.
+    configfile: "config/curia.yaml" if "curia" in workflow.dag_settings.targets else "config/demo.yaml"
 
 
 include: "rules/common.smk"
@@ -15,6 +16,8 @@ include: "rules/datasets.smk"
 include: "rules/preprocess.smk"
 include: "rules/pretrain.smk"
 include: "rules/finetune.smk"
+include: "rules/items.smk"
+include: "rules/heads.smk"
 include: "rules/evaluate.smk"
 include: "rules/report.smk"
 include: "rules/tables.smk"
@@ -33,6 +36,15 @@ rule all:
         rules.qc.output.page,
         outputs(*JOBS, only="card"),
         APPLIED,
+    localrule: True
+    message:
+        "everything is there"
+
+
+rule curia:
+    """Curia and Curia-2 on the embedded cohort (`config/curia.yaml`): everything, as in `all`."""
+    input:
+        rules.all.input,
     localrule: True
     message:
         "everything is there"
@@ -69,14 +81,14 @@ rule pretrain:
 rule finetune:
     """Every fine-tuned model."""
     input:
-        outputs("finetune_model"),
+        outputs("finetune_model", "fit_head"),
     localrule: True
 
 
 rule evaluate:
     """Predictions and scores of every run on every task."""
     input:
-        outputs("predict_test", "evaluate_run"),
+        outputs("predict_test", "predict_head", "evaluate_run"),
     localrule: True
 
 

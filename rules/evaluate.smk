@@ -8,17 +8,36 @@ why:   every number of the leaderboard is computed here, with its interval; no r
 CASES = f"{R}/evaluate/{{run}}/{{task}}/cases.tsv"
 SCORES = f"{R}/evaluate/{{run}}/{{task}}/scores.parquet"
 TRACKS = f"{R}/leaderboard/tracks.json"  # by name: `ancient` marks the very object, and the report would be marked too
-LEARNING = ("cohort_shard", "labels", "preprocess_shard", "pretrain_encoder", "import_weights", "finetune_model")
+LEARNING = (
+    "cohort_shard",
+    "labels",
+    "preprocess_shard",
+    "pretrain_encoder",
+    "import_weights",
+    "finetune_model",
+    "make_items",
+    "item_targets",
+    "embed_items",
+    "fit_head",
+)
 TRAINING_SETS = [dataset for dataset, roles in PLAN.roles.items() if set(roles) - {"test"}]
-RUN_TASKS = [{"run": run, "task": task} for run in PLAN.runs for task in PLAN.tasks]
+RUN_TASKS = PLAN.entries(PLAN.tasks)
+
+
+def test_labels(wildcards):
+    """Labels of a task's test set: of its sessions, or of its items."""
+    pattern = LABELS if wildcards.task in PLAN.session_tasks else TARGETS
+    return pattern.format(dataset=PLAN.tasks[wildcards.task].test, task=wildcards.task)
+
+
 
 
 rule evaluate_run:
     """Score one run on one task, all seeds."""
     input:
-        labels=lambda w: LABELS.format(dataset=PLAN.tasks[w.task].test),
+        labels=test_labels,
         predictions=lambda w: expand(PREDICTIONS, seed=PLAN.seeds(w.run), **w),
-        people=lambda w: [PEOPLE.format(dataset=d) for d in PLAN.people_datasets if d == PLAN.tasks[w.task].test],
+        people=lambda w: [PEOPLE.format(dataset=d) for d in PLAN.people_of(w.task)],
     output:
         cases=CASES,
         scores=SCORES,

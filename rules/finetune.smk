@@ -8,11 +8,13 @@ why:   no job of this file has a test label among its inputs
 MODEL = f"{R}/finetune/{{run}}/{{task}}/seed-{{seed}}/model.safetensors"
 PREDICTIONS = f"{R}/predict/{{run}}/{{task}}/seed-{{seed}}/predictions.tsv"
 APPLY = f"{R}/predict/applied/{{dataset}}/{{run}}/{{task}}/seed-{{seed}}/predictions.tsv"
+ON_SESSIONS = one_of(PLAN.session_tasks)
 APPLIED = [
     APPLY.format(dataset=dataset, run=run, task=task, seed=seed)
     for dataset, section in PLAN.datasets.items()
     for task in section.predict
     for run in PLAN.runs
+    if task in PLAN.tasks_of(run)
     for seed in PLAN.seeds(run)
 ]
 
@@ -33,6 +35,8 @@ rule finetune_model:
         f"{R}/logs/finetune_model/{{run}}-{{task}}-{{seed}}.log",
     benchmark:
         f"{R}/benchmarks/finetune_model/{{run}}-{{task}}-{{seed}}.jsonl"
+    wildcard_constraints:
+        task=ON_SESSIONS,
     conda:
         "../envs/cairn.yaml"
     threads: 1
@@ -66,6 +70,8 @@ rule predict_test:
         f"{R}/logs/predict_test/{{run}}-{{task}}-{{seed}}.log",
     benchmark:
         f"{R}/benchmarks/predict_test/{{run}}-{{task}}-{{seed}}.jsonl"
+    wildcard_constraints:
+        task=ON_SESSIONS,
     conda:
         "../envs/cairn.yaml"
     threads: 1

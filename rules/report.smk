@@ -6,7 +6,7 @@ makes: report/index.html, report/leaderboard.png, report/findings.html
 why:   a reader sees ranks with their uncertainty, what was run and what it cost, and from every number its chain
 """
 
-TEST_SETS = sorted({t.test for t in PLAN.tasks.values()})
+TEST_SETS = sorted({PLAN.tasks[name].test for name in PLAN.session_tasks})
 NO_NUMBER = (
     "tracks",
     "findings",

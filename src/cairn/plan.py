@@ -105,6 +105,42 @@ class Plan(Names):
         """What predicting with one model needs."""
         return _json(self._model_job(run, task, seed))
 
+    def items_job(self, dataset: str, form: str) -> str:
+        """What making items of a data set in one form needs."""
+        return _json({"dataset": dataset, "form": self.forms[form], "seed": self.experiment.seed})
+
+    def targets_job(self, dataset: str, task: str) -> str:
+        """What reading a task's targets off the truth needs."""
+        role = "test" if self.tasks[task].test == dataset else "finetune"
+        return _json({"task": self._bench_target(task), "form": self.forms[self.form_of(task, role)]})
+
+    def embed_job(self, run: str, seed: str) -> str:
+        """What embedding items with one encoder needs."""
+        row, e = self.runs[run], self.experiment
+        contract = getattr(e.objectives.get(row.objective), "contract", None)
+        kept = {"version": contract.version, "clip_below_air": contract.clip_below_air} if contract else {}
+        return _json({
+            "run": run, "seed": _seed(e.seed, seed), "network": e.networks[row.network], "device": e.device,
+            "contract": e.slices.model_copy(update=kept),
+        })  # fmt: skip
+
+    def head_job(self, run: str, task: str, seed: str) -> str:
+        """What fitting one head, and predicting with it, needs."""
+        frozen = self.tasks[task].frozen
+        assert frozen is not None, "asked of frozen tasks alone"
+        # The curve is another job's business.
+        plain = {"name": task, **self._bench_target(task), "frozen": frozen.model_copy(update={"few_shot": None})}
+        return _json({"run": run, "seed": _seed(self.experiment.seed, seed), "task": plain})
+
+    def few_shot_job(self, run: str, task: str) -> str:
+        """What the heads of a few-shot curve need; the curve is that of the first seed's encoder."""
+        plain = {"name": task, **self._bench_target(task), "frozen": self.tasks[task].frozen}
+        return _json({"run": run, "seed": _seed(self.experiment.seed, "0"), "task": plain})
+
+    def _bench_target(self, task: str) -> dict[str, Any]:
+        section = self.tasks[task]
+        return {"kind": section.kind, "key": section.target, "classes": list(section.classes)}
+
     def _model_job(self, run: str, task: str, seed: str) -> dict[str, Any]:
         row, e = self.runs[run], self.experiment
         job = {"run": run, "seed": _seed(e.seed, seed), "method": row.method, "task": self._task(task, "title")}
@@ -113,7 +149,7 @@ class Plan(Names):
     def evaluate_job(self, run: str, task: str) -> str:
         """What scoring one run on one task needs."""
         return _json({
-            "run": run, "track": self.runs[run].track, "task": self._task(task, "title"),
+            "run": run, "track": self.runs[run].track, "task": self._task(task, "title", "frozen", "target"),
             "seeds": list(self.seeds(run)), "cohort": self.tasks[task].test, "seed": self.experiment.seed,
             "evaluate": self.experiment.evaluate.for_kind(self.tasks[task].kind),
         })  # fmt: skip
@@ -121,7 +157,7 @@ class Plan(Names):
     def tracks_job(self) -> str:
         """What checking the tracks needs."""
         runs = {
-            run: {"track": row.track, "labelled": {task: self.train_data(run, task) for task in self.tasks}}
+            run: {"track": row.track, "labelled": {task: self.train_data(run, task) for task in self.tasks_of(run)}}
             for run, row in self.runs.items()
         }
         return _json({"tracks": dict(self.experiment.tracks), "runs": runs})
@@ -136,7 +172,8 @@ class Plan(Names):
         runs = [r if r.finetune_mode else r.model_copy(update=mode) for r in self.runs.values()]
         return {
             "experiment": e.name, "seed": e.seed, "runs": runs,
-            "tasks": {name: self._task(name) for name in self.tasks}, "evaluate": e.evaluate,
+            "tasks": {name: self._task(name, "frozen", "target") for name in self.tasks}, "evaluate": e.evaluate,
+            "tracks": {name: {"tasks": list(track.tasks)} for name, track in e.tracks.items() if track.tasks},
         }  # fmt: skip
 
     def findings_job(self) -> str:
@@ -155,7 +192,7 @@ class Plan(Names):
         e = self.experiment
         return _json({
             "experiment": e.name, "runs": list(self.runs.values()), "tasks": {n: self._task(n) for n in self.tasks},
-            "datasets": self.datasets, "seeds": list(range(e.seeds)), "spacing_mm": e.preprocess.grid.spacing_mm,
+            "tracks": dict(e.tracks), "datasets": self.datasets, "seeds": list(range(e.seeds)), "spacing_mm": e.preprocess.grid.spacing_mm,
             "note": e.note,
         })  # fmt: skip
 

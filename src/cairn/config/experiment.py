@@ -13,6 +13,7 @@ from cairn.config.evaluate import EvaluateConfig
 from cairn.config.learn import FinetuneConfig, NetworkConfig, ObjectiveConfig, PretrainConfig, ProbeConfig, TaskConfig
 from cairn.config.preprocess import PreprocessConfig
 from cairn.config.qc import QcConfig
+from cairn.config.slices import SliceContract
 from cairn.config.tracks import DEFAULT_TRACKS, TrackConfig
 
 NAME = r"^[a-z0-9][a-z0-9_]*$"
@@ -78,6 +79,9 @@ class ExperimentConfig(Section):
     """One recipe for every encoder; a task may override single values."""
     probe: ProbeConfig = ProbeConfig()
     """One recipe for every linear probe."""
+    slices: SliceContract = SliceContract()
+    """What slice encoders see of a raw slice, for tasks with a section ``frozen``; version and clip are those that an
+    encoder was pretrained with."""
     tasks: Mapping[str, TaskConfig]
     """Tasks by name."""
     evaluate: EvaluateConfig = EvaluateConfig()
@@ -101,6 +105,9 @@ class ExperimentConfig(Section):
                     known = ", ".join(sorted(self.datasets))
                     raise ValueError(f"tasks.{name}.{role}: no data set '{getattr(task, role)}' (there are: {known})")
         for name, track in self.tracks.items():
+            unknown = sorted(set(track.tasks) - set(self.tasks))
+            if unknown:
+                raise ValueError(f"tracks.{name}.tasks: no task '{unknown[0]}'")
             for dataset_name in track.pretrain_data:
                 if dataset_name not in self.datasets:
                     raise ValueError(f"tracks.{name}.pretrain_data: no data set '{dataset_name}'")

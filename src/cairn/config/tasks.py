@@ -8,8 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from cairn.config.base import Section
+from cairn.config.bench import FrozenConfig
 
 Kind = Literal["classification", "segmentation", "regression", "probe", "survival", "findings", "registration"]
+FROZEN_KINDS = frozenset({"survival", "findings", "registration"})
+"""Kinds that only heads on frozen features have."""
 CLASS_NAME = r"^[a-z0-9][a-z0-9_]*$"
 MOST_CLASSES = 100  # labels of a mask are bytes
 NAMED = {"findings": "findings", "registration": "structures"}
@@ -45,9 +48,14 @@ class TaskInputs(Section):
     edges: tuple[float, ...] = Field(default=(), exclude_if=lambda v: not v)
     """Probe: where labels are numbers such as ages, the values at which a class ends and the next begins."""
 
+    @property
+    def on_sessions(self) -> bool:
+        """Whether it is told from whole sessions, so that it names their sequences; else from items, by features."""
+        return True
+
     @model_validator(mode="after")
     def _complete(self) -> TaskInputs:
-        if not self.required and not self.any_of:
+        if self.on_sessions and not self.required and not self.any_of:
             raise ValueError("a task needs a sequence: 'required' or 'any_of'")
         if any(not group for group in self.any_of):
             raise ValueError("any_of: a group is empty")
@@ -95,6 +103,34 @@ class TaskConfig(TaskInputs):
     """Data set of the test; its labels are seen by `evaluate` alone."""
     recipe: Mapping[str, Any] = {}
     """Values of `finetune` (of a probe: of `probe`) that this task overrides, for every encoder alike."""
+    frozen: FrozenConfig | None = Field(default=None, exclude_if=lambda v: v is None)
+    """Told by a head from frozen features of items, as in CuriaBench, instead of by fine-tuning on sessions: which
+    items, which head. Sequences and masks are named there, not above."""
+    target: str = Field(default="", exclude_if=lambda v: not v)
+    """With ``frozen``: what the truth calls the answer; ``structure``: which structure an item shows."""
+
+    @property
+    def on_sessions(self) -> bool:
+        """False with a section ``frozen``."""
+        return self.frozen is None
+
+    @model_validator(mode="after")
+    def _frozen(self) -> TaskConfig:
+        if self.frozen is None:
+            if self.kind in FROZEN_KINDS:
+                raise ValueError(f"kind '{self.kind}' is told from frozen features: give it a section 'frozen'")
+            if self.target:
+                raise ValueError("target: belongs to a task with a section 'frozen'")
+            return self
+        if self.kind == "segmentation":
+            raise ValueError("frozen: features of slices give no segmentation; leave the section out")
+        if self.required or self.any_of or self.optional or self.edges or self.recipe:
+            raise ValueError("frozen: items name their sequence, so required, any_of, optional, edges, recipe stay empty")
+        if (self.kind == "registration") != (self.frozen.input == "pair"):
+            raise ValueError("frozen: input 'pair' belongs to kind 'registration', and to it alone")
+        if not self.target and self.kind in ("classification", "probe", "regression"):
+            raise ValueError("target: what does the truth call the answer?")
+        return self
 
 
 class TaskSpec(TaskInputs):

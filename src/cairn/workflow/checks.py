@@ -8,6 +8,8 @@ from pathlib import Path
 from cairn.config.experiment import ExperimentConfig
 from cairn.config.foreign import read_mapping
 from cairn.config.runs import Run
+from cairn.config.tasks import TaskConfig
+from cairn.config.tracks import tasks_of
 from cairn.errors import CairnError
 
 
@@ -38,12 +40,29 @@ def check_run(experiment: ExperimentConfig, run: Run, table: Path) -> None:
     if run.method == "classical" and run.finetune_mode:
         reason = f"{table}: run '{run.run}': a classical run has no encoder, so no finetune_mode."
         raise CairnError(reason, "Write n/a.", "runs")
-    for name, task in experiment.tasks.items():
-        if task.enabled and not getattr(task, run.train_on):
+    enabled = {name: task for name, task in experiment.tasks.items() if task.enabled}
+    for name in tasks_of(experiment.tracks, run.track, enabled):
+        task = enabled[name]
+        _check_kind(experiment, run, name, task, table)
+        if not getattr(task, run.train_on):
             raise CairnError(
                 f"{table}: run '{run.run}' trains on '{run.train_on}' data, which task '{name}' does not name.",
                 f"Set tasks.{name}.{run.train_on}, or change the run.", "runs",
             )  # fmt: skip
+
+
+def _check_kind(experiment: ExperimentConfig, run: Run, name: str, task: TaskConfig, table: Path) -> None:
+    """A task on sessions needs a network of volumes or a classical run; one on frozen features an encoder."""
+    wrong: tuple[str, str] | None = None
+    if task.on_sessions and run.method != "classical" and experiment.networks[run.network].dims == 2:
+        wrong = f"network '{run.network}' sees slices, but task '{name}' is told from volumes", "a network of volumes"
+    elif not task.on_sessions and run.method == "classical":
+        wrong = f"task '{name}' is told from frozen features, and a classical run has no encoder", "another method"
+    elif not task.on_sessions and (run.train_on != "finetune" or run.finetune_mode):
+        wrong = f"task '{name}' has a frozen encoder, and heads of its own training set", "n/a in train_on, finetune_mode"
+    if wrong:
+        reason = f"{table}: run '{run.run}': {wrong[0]}."
+        raise CairnError(reason, f"Take {wrong[1]}, or a track without the task (tracks.*.tasks).", "runs")
 
 
 def _check_objective(experiment: ExperimentConfig, run: Run, table: Path) -> None:

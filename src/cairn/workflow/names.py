@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from cairn.config.base import parse
+from cairn.config.bench import ItemForm
 from cairn.config.experiment import DatasetConfig, ExperimentConfig
 from cairn.config.learn import FinetuneConfig, ProbeConfig
 from cairn.config.runs import Run, read_runs
+from cairn.config.tracks import tasks_of
 from cairn.datasets.listing import Listing
 from cairn.errors import CairnError
 from cairn.io.atomic import read_json, write_json
@@ -45,7 +47,7 @@ class Names:
         for run in self.runs.values():
             check_run(self.experiment, run, table)
             check_foreign(self.experiment, root, run, table)
-        for task in self.tasks:
+        for task in self.session_tasks:
             section = ProbeConfig if self.tasks[task].kind == "probe" else FinetuneConfig
             parse(section, self._recipe(task), f"tasks.{task}.recipe")
         check_splits(self.experiment, self.roles)
@@ -152,12 +154,22 @@ class Names:
     @property
     def people_datasets(self) -> list[str]:
         """Test sets whose age and sex evaluation asks for."""
-        asked = self.experiment.evaluate.fairness.enabled
-        return [n for n, roles in self.roles.items() if "test" in roles] if asked else []
+        return list(dict.fromkeys(d for task in self.tasks for d in self.people_of(task)))
+
+    def people_of(self, task: str) -> list[str]:
+        """The test set of a task, if its age and sex are asked for."""
+        asked = self.experiment.evaluate.fairness.enabled and task in self.session_tasks
+        return [self.tasks[task].test] if asked else []
+
+    @property
+    def labelled_datasets(self) -> list[str]:
+        """Data sets whose labels a task on sessions reads."""
+        used = {getattr(self.tasks[t], r) for t in self.session_tasks for r in ROLES}
+        return [name for name in self.datasets if name in used]
 
     def task_of(self, dataset: str) -> str:
-        """The task that a labelled data set belongs to."""
-        tasks = [n for n, t in self.tasks.items() if dataset in (getattr(t, r) for r in ROLES)]
+        """The task on sessions that a labelled data set belongs to."""
+        tasks = [n for n in self.session_tasks if dataset in (getattr(self.tasks[n], r) for r in ROLES)]
         if not tasks:
             raise CairnError(f"Data set '{dataset}' has no labels: no task names it.", "Add it to a task.", "config")
         return tasks[0]
@@ -209,6 +221,15 @@ class Names:
         row = self.runs[run]
         return (row.encoder or run) if row.method == "pretrained" else ""
 
+    def tasks_of(self, run: str) -> list[str]:
+        """Tasks of a run: those of its track."""
+        return tasks_of(self.experiment.tracks, self.runs[run].track, self.tasks)
+
+    def entries(self, names: Iterable[str]) -> list[dict[str, str]]:
+        """Every run with each of its tasks that is among ``names``."""
+        wanted = set(names)
+        return [{"run": run, "task": task} for run in self.runs for task in self.tasks_of(run) if task in wanted]
+
     def seeds(self, run: str) -> range:
         """Seeds of a run."""
         return range(self.runs[run].seeds or self.experiment.seeds)
@@ -216,6 +237,70 @@ class Names:
     def train_data(self, run: str, task: str) -> str:
         """The labelled data set that a run is fine-tuned on."""
         return str(getattr(self.tasks[task], self.runs[run].train_on))
+
+    # --- benchmark of frozen encoders --------------------------------------------------------------------------------
+    @property
+    def session_tasks(self) -> list[str]:
+        """Tasks that a model is fine-tuned or probed for, on whole sessions."""
+        return [name for name, task in self.tasks.items() if task.on_sessions]
+
+    @property
+    def frozen_tasks(self) -> list[str]:
+        """Tasks that a head tells from frozen features of items."""
+        return [name for name, task in self.tasks.items() if not task.on_sessions]
+
+    @cached_property
+    def forms(self) -> dict[str, ItemForm]:
+        """Every form of items, by a name: two tasks that ask for the same form share items and features."""
+        found: dict[str, ItemForm] = {}
+        for name in self.frozen_tasks:
+            for role in ("finetune", "test"):
+                form = self._form(name, role)
+                if form not in found.values():
+                    plain = "_".join(w for w in (form.kind, form.mask, form.sequence.lower()) if w)
+                    alike = sum(known.split("-")[0] == plain for known in found)
+                    found[plain + (f"-{alike + 1}" if alike else "")] = form
+        return found
+
+    def _form(self, task: str, role: str) -> ItemForm:
+        frozen = self.tasks[task].frozen
+        assert frozen is not None, "asked of frozen tasks alone"
+        return frozen.train_items or frozen.items if role == "finetune" else frozen.items
+
+    def form_of(self, task: str, role: str) -> str:
+        """Name of the form in which a frozen task sees its data set of a role."""
+        wanted = self._form(task, role)
+        return next(name for name, form in self.forms.items() if form == wanted)
+
+    @cached_property
+    def item_sets(self) -> dict[str, list[str]]:
+        """Forms that each data set's items are made in."""
+        found: dict[str, list[str]] = {}
+        for task in self.frozen_tasks:
+            for role in ("finetune", "test"):
+                forms = found.setdefault(getattr(self.tasks[task], role), [])
+                forms += [f for f in [self.form_of(task, role)] if f not in forms]
+        return found
+
+    def features_run(self, run: str) -> str:
+        """The run whose features a run's heads read: that of its encoder."""
+        return self.encoder_run(run) or run
+
+    @property
+    def embedded(self) -> list[dict[str, str]]:
+        """Every encoder with each data set that it embeds."""
+        found: dict[tuple[str, str, str], None] = {}
+        for entry in self.entries(self.frozen_tasks):
+            for role in ("finetune", "test"):
+                for seed in self.seeds(entry["run"]):
+                    dataset = getattr(self.tasks[entry["task"]], role)
+                    found[self.features_run(entry["run"]), str(seed), dataset] = None
+        return [{"run": run, "seed": seed, "dataset": dataset} for run, seed, dataset in found]
+
+    @property
+    def curves(self) -> list[dict[str, str]]:
+        """Every few-shot curve."""
+        return self.entries(t for t in self.frozen_tasks if (f := self.tasks[t].frozen) and f.few_shot)
 
     @cached_property
     def gpus_per_job(self) -> int:
@@ -230,9 +315,8 @@ class Names:
     def jobs(self) -> dict[str, list[dict[str, str]]]:
         """Every job of the experiment: the wildcards of each rule's jobs. Fetching, and what `apply` adds, left out."""
         shards = {d: [{"dataset": d, "shard": s} for s in self.shards[d]] for d in self.datasets}
-        labelled = [d for d, roles in self.roles.items() if set(roles) & set(ROLES)]
-        entries = [{"run": r, "task": t} for r in self.runs for t in self.tasks]
-        trained = [entry | {"seed": str(s)} for entry in entries for s in self.seeds(entry["run"])]
+        learned, frozen = self.entries(self.session_tasks), self.entries(self.frozen_tasks)
+        trained, headed = ([e | {"seed": str(s)} for e in es for s in self.seeds(e["run"])] for es in (learned, frozen))
         return {
             "build_donor": [
                 {"donor": d} for d in dict.fromkeys(d for n in self.cohort_datasets for d in self.donors_of(n))
@@ -240,7 +324,7 @@ class Names:
             "cohort_shard": [job for d in self.cohort_datasets for job in shards[d]],
             "index_shard": [job for d in self.real_datasets for job in shards[d]],
             "manifest": [{"dataset": d} for d in self.datasets],
-            "labels": [{"dataset": d} for d in labelled],
+            "labels": [{"dataset": d} for d in self.labelled_datasets],
             "leakage": [{}],
             "people": [{"dataset": d} for d in self.people_datasets],
             "preprocess_shard": [job for d in self.datasets for job in shards[d]],
@@ -250,7 +334,17 @@ class Names:
             "import_weights": [{"run": r, "seed": str(s)} for r in self.imported_runs for s in self.seeds(r)],
             "finetune_model": trained,
             "predict_test": trained,
-            "evaluate_run": entries,
+            "make_items": [{"dataset": d, "form": form} for d, forms in self.item_sets.items() for form in forms],
+            "item_targets": [
+                {"dataset": d, "task": t} for t in self.frozen_tasks
+                for d in dict.fromkeys((self.tasks[t].finetune, self.tasks[t].test))
+            ],
+            "embed_items": self.embedded,
+            "fit_head": headed,
+            "predict_head": headed,
+            "few_shot": self.curves,
+            "few_shot_curve": self.curves,
+            "evaluate_run": self.entries(self.tasks),
             "tracks": [{}],
             "leaderboard": [{}],
             "findings": [{}],
