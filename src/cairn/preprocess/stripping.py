@@ -57,10 +57,8 @@ def head_region(scan: NativeScan) -> Mask:
     Raises:
         CairnError: ``no-brain`` when the scan is constant.
     """
-    if scan.data.min() < HOUNSFIELD:
-        seen = np.clip(scan.data, AIR_HU, 0)
-    else:
-        seen = np.sqrt(np.clip(scan.data, 0, None))
+    hounsfield = scan.data.min() < HOUNSFIELD
+    seen = np.clip(scan.data, AIR_HU, 0) if hounsfield else np.sqrt(np.clip(scan.data, 0, None))
     if not seen.min() < seen.max():
         raise CairnError(f"{scan.path}: the scan is blank.", LOOK, "no-brain")
     return fill_holes(largest_component(seen > otsu(seen)))
