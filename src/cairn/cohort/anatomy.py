@@ -169,11 +169,16 @@ def ageing(age_years: float) -> float:
     return (age_years - 20) / 70
 
 
+def atrophy(visit: Visit) -> float:
+    """How far a subject's sulci have widened: 0 not at all, about 1 at 90 years, with a spread between people."""
+    return max(0.0, ageing(visit.age_years) + float(stream(*visit.draw("sulci")).normal(0, 0.17)))
+
+
 def fill(frame: Frame, visit: Visit, voxel_mm: float) -> Anatomy:
     """The tissue map at a frame's points, with sulci that widen with age."""
     maps = frame.pick(frame.donor.maps)
     fractions, (residual, ventricle, depth) = maps[: len(TISSUES)].clamp(0, 1), maps[len(TISSUES) :]
-    s = max(0.0, ageing(visit.age_years) + float(stream(*visit.draw("sulci")).normal(0, 0.17)))
+    s = atrophy(visit)
     near_fluid = smooth(fractions[CSF], 1.2 / voxel_mm)
     widening = torch.minimum(1.3 * s**1.3 * fractions[GM] * near_fluid, 0.8 * fractions[GM]) * step(depth, 0.5)
     fractions[CSF] += widening

@@ -49,7 +49,6 @@ def attenuation(anatomy: Anatomy, visit: Visit, site: Site) -> torch.Tensor:
     mottle = anatomy.kept_field(visit, "mottle", 5)
     hu = torch.tensordot(tissue, fractions, dims=1) - cells * tissue[BONE]
     hu += bone * overlays["diploe"] * (1 - overlays["air-cells"]) * (DIPLOE_HU - tissue[BONE])
-    hu += eyes * (EYE_HU - tissue[BONE])
     hu += 0.8 * anatomy.kept_field(visit, "texture", 4) * anatomy.brain
     hu += (error + 2 * mottle.clamp(-2, 2)) * fractions[MUSCLE] + error * fractions[[CSF, GM, DGM, WM]].sum(0)
     for name in BLENDS:
@@ -58,7 +57,8 @@ def attenuation(anatomy: Anatomy, visit: Visit, site: Site) -> torch.Tensor:
     for name, share in parts.items():
         hu = hu + _part(anatomy, visit, name, value, mottle) * share
     hu = hu / filled.clamp(min=0.2)
-    air = ((1 - filled - FILLED) / (1 - FILLED)).clamp(0, 1)
+    hu += (EYE_HU - hu) * eyes
+    air = ((1 - filled - FILLED) / (1 - FILLED)).clamp(0, 1) * (1 - eyes)
     return hu * (1 - air) + AIR * air
 
 

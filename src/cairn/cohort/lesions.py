@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from cairn.cohort.anatomy import CSF, DGM, GM, WM, Anatomy, Frame
+from cairn.cohort.anatomy import CSF, DGM, GM, WM, Anatomy, Frame, ageing
 from cairn.cohort.draws import stream
 from cairn.cohort.fields import noise, smooth, step
 from cairn.cohort.plan import TumourSite, Visit
@@ -63,10 +63,14 @@ class Tumour:
     high_grade: bool = False
 
 
+def white_matter_load(visit: Visit) -> float:
+    """How much of its white-matter disease a subject has, 0 to 0.8: more with age, with a wide spread."""
+    return min(0.8, float(stream(*visit.draw("wmh")).gamma(2, 0.38)) * max(0.0, ageing(visit.age_years) - 0.2))
+
+
 def add_white_matter_disease(anatomy: Anatomy, visit: Visit) -> None:
     """White-matter hyperintensities: caps and halo of the ventricles, and deep spots, more with age."""
-    rng = stream(*visit.draw("wmh"))
-    load = min(0.8, float(rng.gamma(2, 0.38)) * max(0.0, anatomy.ageing - 0.2))
+    load = white_matter_load(visit)
     if load < 0.03:
         return
     rough = anatomy.field(visit, "wmh-rough", 5) + 0.5 * anatomy.field(visit, "wmh-fine", 2.5)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from cairn.cohort import haemorrhage, lesions
-from cairn.cohort.anatomy import Anatomy, Frame, fill
+from cairn.cohort.anatomy import Anatomy, Frame, atrophy, fill
 from cairn.cohort.draws import stream
 from cairn.cohort.plan import Case, Visit
 from cairn.config.cohort_radiology import RadiologyConfig, SurvivalConfig
@@ -54,18 +54,17 @@ def make_case(frame: Frame, case: Case, visit: Visit, voxel_mm: float) -> Anatom
 def targets(anatomy: Anatomy, visit: Visit, config: RadiologyConfig) -> dict[str, int | float | str | None]:
     """What is true of a case: findings (0 or 1), tumour site and grade, age in years, and outcome.
 
-    Findings are read off the map, so that they agree with the masks. ``time_years`` and ``event`` are those of a
+    Findings with a mask are read off the map, so that they agree with it; white-matter disease and atrophy are told from
+    a degree on that age and chance decide, the same whatever the donor. ``time_years`` and ``event`` are those of a
     subject with a tumour, else ``None``.
     """
     case = visit.case
-    assert case is not None
+    assert case is not None, "only a case has targets"
     found: dict[str, int | float | str | None] = {
         name: int(overlay in anatomy.overlays) for name, overlay in OVERLAYS.items()
     }
-    wmh = anatomy.overlays.get("wmh")
-    wmh_ml = 0.0 if wmh is None else anatomy.ml(wmh)
-    found["white_matter_disease"] = int(wmh_ml >= config.white_matter_disease_ml)
-    found["atrophy"] = int(100 * anatomy.ventricle_ml >= config.atrophy_percent * anatomy.ml(anatomy.brain))
+    found["white_matter_disease"] = int(lesions.white_matter_load(visit) >= config.white_matter_load)
+    found["atrophy"] = int(atrophy(visit) >= config.atrophy)
     found["haemorrhage_kind"] = case.haemorrhage if found["haemorrhage"] else None
     found["age"] = round(visit.age_years, 2)
     outcome: dict[str, int | float | str | None] = dict.fromkeys(

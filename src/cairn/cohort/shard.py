@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -173,14 +173,14 @@ def _finding_masks(
     from cairn.cohort.scanner import take
     from cairn.cohort.structures import structure_labels, structure_shares
 
-    lesions = lesion_maps(anatomy)
-    maps = torch.cat([structure_shares(anatomy), *(m[None] for m in lesions.values())])
+    lesions, structures = lesion_maps(anatomy), structure_shares(anatomy)
     paths: dict[str, dict[str, str]] = {"structures": {}, **{name: {} for name in lesions}}
     for sequence in ("CT", "T1w"):
-        seen = take(anatomy, maps, grids[sequence], pose[sequence]).numpy()
-        count = len(seen) - len(lesions)
-        on = {"structures": structure_labels(seen[:count])}
-        on |= {name: label_map(seen[count + k][None]) for k, name in enumerate(lesions)}
+        middle = replace(grids[sequence], profile=(0.0,))  # as one outlines: what the middle of the slice shows
+        on = {"structures": structure_labels(take(anatomy, structures, middle, pose[sequence]).numpy())}
+        if lesions:
+            seen = take(anatomy, torch.stack(list(lesions.values())), grids[sequence], pose[sequence]).numpy()
+            on |= {name: label_map(share[None]) for name, share in zip(lesions, seen, strict=True)}
         for name, labels in on.items():
             path = f"{_folder(visit)}/{_stem(visit)}_space-{sequence}_desc-{name}_mask.nii.gz"
             write_scan(truth / path, labels, grids[sequence].affine)

@@ -9,20 +9,20 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from cairn.cohort.anatomy import BONE, Anatomy
-from cairn.cohort.fields import mesh, smooth, step
+from cairn.cohort.anatomy import BONE, FAT, Anatomy
+from cairn.cohort.fields import smooth, step
 from cairn.cohort.plan import Visit
 
 VAULT = 0.33  # height in the brain's box from which bone is vault
 FACE = 0.60  # place from back to front in the brain's box from which what lies below the vault is face
 TABLE_MM = 1.8  # thickness of the inner and outer table
 WALL_MM = 2.4  # thickness of the walls of sinuses
-EYE_MM = 11.5  # radius of an eye
-EYES_AT = ((0.26, 0.74), (0.80, 1.06), (0.08, 0.36))  # left and right; search range back to front, below to above
+EYE_MM = 12.0  # radius of an eye
+EYE_AT = (0.24, 0.945, 0.335)  # lateral, back to front, below to above: about where eyes lie in the brain's box
 
 
 def add_skull(anatomy: Anatomy, visit: Visit) -> None:
-    """Overlays ``diploe`` and ``air-cells`` (each a share of the bone that the map has there) and ``eyes``."""
+    """Overlays ``diploe`` and ``air-cells`` (shares of the bone that the map has there) and ``eyes`` (of the voxel)."""
     from scipy import ndimage
 
     bone = anatomy.fractions[BONE]
@@ -31,7 +31,7 @@ def add_skull(anatomy: Anatomy, visit: Visit) -> None:
     inside = torch.from_numpy(
         (ndimage.distance_transform_edt((bone > 0.5).numpy()) * anatomy.voxel_mm).astype(np.float32)
     )
-    inside = inside - 0.5 * anatomy.voxel_mm
+    inside = smooth(inside - 0.5 * anatomy.voxel_mm, 1.0)  # whole voxels would make the tables of a thin vault beaded
     vault = step(box[2] - VAULT, 0.015)
     spongy = torch.maximum(vault, step(0.5 - box[1], 0.05)) * (1 - eyes)
     anatomy.overlays["diploe"] = step(inside - TABLE_MM, 0.5) * spongy
@@ -39,21 +39,19 @@ def add_skull(anatomy: Anatomy, visit: Visit) -> None:
     honeycomb = honeycomb * step(0.52 - box[1], 0.02) * step(box[1] - 0.25, 0.02)
     hollow = torch.maximum(step(box[1] - FACE, 0.02), honeycomb) * (1 - vault)
     anatomy.overlays["air-cells"] = step(inside - WALL_MM, 0.5) * hollow * (1 - eyes)
-    anatomy.overlays["eyes"] = eyes * bone
+    anatomy.overlays["eyes"] = eyes
 
 
 def _eyes(anatomy: Anatomy) -> torch.Tensor:
-    """Two balls, each where its orbit is darkest."""
-    bone, box = anatomy.fractions[BONE], anatomy.box
-    dark = smooth(bone, 0.55 * EYE_MM / anatomy.voxel_mm)
-    place = mesh(anatomy.shape, anatomy.affine)
-    eyes = torch.zeros_like(bone)
-    (back, front), (low, high) = EYES_AT[1:]
-    for lateral in EYES_AT[0]:
-        orbit = ((box[0] - lateral).abs() < 0.07) & (box[1] > back) & (box[1] < front) & (box[2] > low) & (box[2] < high)
-        if not orbit.any():
-            continue
-        seat = np.unravel_index(int((dark * orbit).argmax()), bone.shape)
-        away = (place - place[(slice(None), *seat)].view(3, 1, 1, 1)).norm(dim=0)
-        eyes = torch.maximum(eyes, step(EYE_MM - away, 0.35 * anatomy.voxel_mm))
+    """Two balls, each near its usual place and where an orbit is dark in the middle and has fat around."""
+    box, voxel_mm = anatomy.box, anatomy.voxel_mm
+    dark = smooth(anatomy.fractions[BONE], 0.4 * EYE_MM / voxel_mm)
+    fat = smooth(anatomy.fractions[FAT], 1.2 * EYE_MM / voxel_mm)
+    eyes = torch.zeros_like(dark)
+    for lateral in (0.5 - EYE_AT[0], 0.5 + EYE_AT[0]):
+        astray = sum(((box[k] - at) / 0.06) ** 2 for k, at in enumerate((lateral, *EYE_AT[1:])))
+        seat = np.unravel_index(int((dark + 2 * fat - 0.2 * astray).argmax()), dark.shape)
+        away = [(torch.arange(n, dtype=torch.float32) - int(i)) * voxel_mm for n, i in zip(dark.shape, seat, strict=True)]
+        squared = (away[0] ** 2)[:, None, None] + (away[1] ** 2)[None, :, None] + (away[2] ** 2)[None, None, :]
+        eyes = torch.maximum(eyes, step(EYE_MM - squared.sqrt(), 0.35 * voxel_mm))
     return eyes

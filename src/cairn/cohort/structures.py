@@ -30,10 +30,11 @@ def structure_shares(anatomy: Anatomy) -> torch.Tensor:
     stem, below = _stem(anatomy.box), _tentorium(anatomy.box)
     hind = torch.maximum(stem, below)
     matter = f[GM] + f[WM] + f[DGM]
-    return torch.stack([
+    shares = torch.stack([
         f[CSF] * ventricle, f[CSF] * (1 - ventricle), f[DGM] * (1 - hind), f[WM] * (1 - hind), f[GM] * (1 - hind),
-        matter * below * (1 - stem), matter * stem, (bone - cells - eyes).clamp(min=0), f[FAT], f[MUSCLE], cells, eyes,
+        matter * below * (1 - stem), matter * stem, bone - cells, f[FAT], f[MUSCLE], cells,
     ])  # fmt: skip
+    return torch.cat([shares * (1 - eyes), eyes[None]])
 
 
 def structure_labels(shares_KXYZ: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
