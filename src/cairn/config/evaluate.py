@@ -157,6 +157,8 @@ class TaskRef(Section):
     """Names of the classes, where there are several."""
     edges: tuple[float, ...] = ()
     """Where classes of a number end."""
+    frozen: Mapping[str, Any] | None = None
+    """How a head reads frozen features, of a task that is told from them (`cairn.config.bench`); for the page."""
 
     @property
     def heading(self) -> str:

@@ -243,6 +243,11 @@ def _warp_case(
         found = registration_dice(truth_root / target["mask"], root / row["mask"])
     except CairnError as error:
         return Case(*key, status=error.code, dice=0.0, parts={f"dice_{name}": 0.0 for name in structures})
+    if len(found) != len(structures):
+        raise CairnError(
+            f"{truth_root / target['mask']}: label maps of {len(found)} structures, not {len(structures)}.",
+            "Name those in 'classes' of the task.", "label",
+        )  # fmt: skip
     parts = {f"dice_{name}": value for name, value in zip(structures, found, strict=True)}
     return Case(*key, status=OK, dice=float(np.mean(found)), parts=parts)
 

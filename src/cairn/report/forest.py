@@ -12,9 +12,9 @@ from cairn.report.words import heading, number, standing
 Record = Mapping[str, Any]
 
 
-def rank_forest(sources: Sources) -> Picture | None:
-    """Overall ranks with intervals; None where nobody is ranked."""
-    rows = [r for r in sources.rows if r["overall"]]
+def rank_forest(sources: Sources, track: str) -> Picture | None:
+    """Overall ranks of a track with intervals; None where nobody is ranked."""
+    rows = [r for r in sources.rows if r["overall"] and r["track"] == track]
     if not rows:
         return None
     with canvas(WIDTH_IN + 0.6, 0.9 + 0.46 * len(rows)) as (figure, axes):
@@ -22,9 +22,10 @@ def rank_forest(sources: Sources) -> Picture | None:
         _names(axes[0, 0], rows)
         source = embed(figure)
     level = f"{sources.board['evaluate']['confidence']:.0%}"
+    of_track = f" in {sources.title_of(track)}" if len({r["track"] for r in sources.rows}) > 1 else ""
     return Picture(
-        source, "Overall rank of every run with its interval",
-        f"Overall rank (1 is best) and its {level} interval when the test cases are drawn anew. Where intervals "
+        source, f"Overall rank of every run{of_track} with its interval",
+        f"Overall rank{of_track} (1 is best) and its {level} interval when the test cases are drawn anew. Where intervals "
         "overlap, the order is not settled. Beside each run, the share of draws in which it ranks first.",
         wide=True,
     )  # fmt: skip
@@ -105,23 +106,44 @@ def _metric(
 
 
 def overview(sources: Sources) -> bytes:
-    """The leaderboard as one picture (PNG): ranks and every metric, run by run."""
-    rows = sources.rows
-    panels = [(task, metric) for task in sources.tasks for metric in task["metrics"]]
-    widths = [2.0] + [1.45] * len(panels)
-    look = looks(rows)
-    options = {"sharey": True, "gridspec_kw": {"width_ratios": widths}}
-    with canvas(2.3 + sum(widths), 1.75 + 0.5 * len(rows), 1, 1 + len(panels), **options) as (figure, axes):
-        _ranks(axes[0, 0], rows, look, shares=False)
-        axes[0, 0].set_title("Overall rank", fontweight="bold", pad=16)
-        for axis, (task, metric) in zip(axes[0, 1:], panels, strict=True):
-            _metric(axis, rows, task["name"], metric, look, values=True)
-            axis.margins(x=0.16)
-            first = metric is task["metrics"][0]
-            axis.set_title(clean(wrapped(task["title"], 20)) if first else " ", fontweight="bold", pad=16)
-        places = ["" if r["place"] is None else f"{r['place']}.  " for r in rows]
-        axes[0, 0].set_yticklabels([clean(wrapped(p + r["label"], 28)) for p, r in zip(places, rows, strict=True)])
-        tracks = dict.fromkeys(r["track"] for r in rows)
-        said = " ".join(f"{t}: {standing(sources, t)}" if len(tracks) > 1 else standing(sources, t) for t in tracks)
+    """The leaderboard as one picture (PNG): ranks and every metric, run by run; tracks of other tasks below."""
+    groups = _groups(sources)
+    panels = [[(task, metric) for task in tasks for metric in task["metrics"]] for tasks, _ in groups]
+    widths = [2.0] + [1.45] * max(map(len, panels))
+    heights = [1.2 + 0.5 * len(rows) for _, rows in groups]
+    options = {"sharey": "row", "gridspec_kw": {"width_ratios": widths, "height_ratios": heights}}
+    size = (2.3 + sum(widths), 0.55 + sum(heights))
+    with canvas(*size, len(groups), len(widths), **options) as (figure, axes):
+        for line, (_, rows), own in zip(axes, groups, panels, strict=True):
+            _overview(line, sources, rows, own)
+        tracks = dict.fromkeys(r["track"] for r in sources.rows)
+        many = len(tracks) > 1
+        said = " ".join(f"{sources.title_of(t)}: {standing(sources, t)}" if many else standing(sources, t) for t in tracks)
         figure.supxlabel(clean(wrapped(said, 140)), x=0.01, ha="left", fontsize=9, color=MUTED)
         return as_bytes(figure, "png", 140)
+
+
+def _groups(sources: Sources) -> list[tuple[Sequence[Record], Sequence[Record]]]:
+    """Tasks, and the rows of all tracks that have these, in the order of the leaderboard."""
+    found: dict[tuple[str, ...], list[Record]] = {}
+    for row in sources.rows:
+        found.setdefault(tuple(t["name"] for t in sources.tasks_of(row["track"])), []).append(row)
+    return [([t for t in sources.tasks if t["name"] in names], rows) for names, rows in found.items()]
+
+
+def _overview(
+    line: Any, sources: Sources, rows: Sequence[Record], panels: Sequence[tuple[Record, Record]]
+) -> None:  # fmt: skip
+    """One line of axes: ranks, then a panel a metric; axes that are left over stay empty."""
+    look = looks(sources.rows)
+    _ranks(line[0], rows, look, shares=False)
+    line[0].set_title("Overall rank", fontweight="bold", pad=16)
+    for axis, (task, metric) in zip(line[1:], panels, strict=False):
+        _metric(axis, rows, task["name"], metric, look, values=True)
+        axis.margins(x=0.16)
+        first = metric is task["metrics"][0]
+        axis.set_title(clean(wrapped(task["title"], 20)) if first else " ", fontweight="bold", pad=16)
+    for axis in line[1 + len(panels) :]:
+        axis.set_visible(False)
+    places = ["" if r["place"] is None else f"{r['place']}.  " for r in rows]
+    line[0].set_yticklabels([clean(wrapped(p + r["label"], 28)) for p, r in zip(places, rows, strict=True)])

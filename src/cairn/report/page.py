@@ -10,6 +10,7 @@ from cairn.config.evaluate import ReportJob
 from cairn.io.atomic import write_bytes, write_text
 from cairn.report import cost, words
 from cairn.report.curves import learning_curves
+from cairn.report.few_shot import few_shot_curves
 from cairn.report.forest import metric_forest, overview, rank_forest
 from cairn.report.groups import tables
 from cairn.report.lineage import as_script, embedded
@@ -54,21 +55,17 @@ def content(sources: Sources) -> dict[str, Any]:
     """All that the template shows."""
     board, job, cards = sources.board, sources.job, list(sources.cards.values())
     found = numbers(sources)
-    tracks = list(dict.fromkeys(r["track"] for r in sources.rows))
     return {
         "title": board["experiment"] or "Cairn",
         "board": board,
         "level": f"{board['evaluate']['confidence']:.0%}",
-        "tracks": [
-            {"name": t, "rows": [r for r in sources.rows if r["track"] == t], "standing": words.standing(sources, t)}
-            for t in tracks
-        ],
+        "tracks": [_track(sources, t) for t in sources.tracks],
         "cautions": words.cautions(sources),
         "effects": words.effects(sources),
         "note": job.note,
-        "forest": rank_forest(sources),
         "stability": stability_plots(sources),
         "tasks": [_task(sources, t) for t in sources.tasks],
+        "few_shot": few_shot_curves(sources), "absent": sources.absent,
         "curves": learning_curves(sources),
         "runs": [_run(sources, r) for r in sources.rows],
         "datasets": cost.datasets(sources),
@@ -76,7 +73,7 @@ def content(sources: Sources) -> dict[str, Any]:
         "stages": cost.stages(cards),
         "hardware": cost.hardware(cards),
         "versions": cost.versions(cards),
-        "limits": words.limits(sources),
+        "used": {m["name"] for t in sources.tasks for m in t["metrics"]}, "limits": words.limits(sources),
         "numbers": found,
         "origins": origins(found, sources.cards),
         "lineage": as_script(embedded(sources.cards, found)) if found else "",
@@ -85,7 +82,18 @@ def content(sources: Sources) -> dict[str, Any]:
 
 def _task(sources: Sources, task: Record) -> Record:
     pictures = [metric_forest(sources, task), task_plot(sources, task), slices(sources, task)]
-    return {**task, "pictures": [p for p in pictures if p is not None], "tables": tables(sources, task)}
+    return {
+        **task, "pictures": [p for p in pictures if p is not None], "tables": tables(sources, task),
+        "about": words.about(sources, task),
+    }  # fmt: skip
+
+
+def _track(sources: Sources, name: str) -> Record:
+    return {
+        "name": name, "title": sources.title_of(name), "rows": [r for r in sources.rows if r["track"] == name],
+        "tasks": sources.tasks_of(name), "standing": words.standing(sources, name),
+        "forest": rank_forest(sources, name),
+    }  # fmt: skip
 
 
 def _run(sources: Sources, row: Record) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,18 +11,23 @@ import numpy.typing as npt
 from cairn.evaluate.cases import OK
 from cairn.evaluate.resampling import resample_counts
 from cairn.evaluate.tables import RunCases
+from cairn.report.frozen_plots import finding_areas, survival_curves
 from cairn.report.sources import Sources
 from cairn.report.style import MUTED, RULE, WIDTH_IN, Picture, canvas, clean, embed, looks, wrapped
 
 Record = Mapping[str, Any]
 Floats = npt.NDArray[np.float64]
+Draw = Callable[[Sources, Record], Picture | None]
 BAND_RESAMPLES = 300
 FPR = np.linspace(0.0, 1.0, 101)
 
 
 def task_plot(sources: Sources, task: Record) -> Picture | None:
     """The picture of a task; None where no run has results, or (ROC) a class is missing."""
-    draw = {"classification": _roc, "segmentation": _overlap, "regression": _ages, "probe": _confusion}[task["kind"]]
+    draw: Draw = {
+        "classification": _roc, "segmentation": _overlap, "regression": _ages, "probe": _confusion,
+        "survival": survival_curves, "findings": finding_areas, "registration": _overlap,
+    }[task["kind"]]  # fmt: skip
     return draw(sources, task) if sources.runs_of(task["name"]) else None
 
 
@@ -103,6 +108,8 @@ def _overlap(sources: Sources, task: Record) -> Picture:
         source = embed(figure)
     return Picture(
         source, f"Dice of each test case for every run on {task['title']}",
+        "Every dot is a pair of scans, its Dice the mean over the structures after the warp; the line is the mean."
+        if task["kind"] == "registration" else
         "Every dot is a test case; the line is the mean. Dots at 0 are lesions that were missed wholly.",
     )  # fmt: skip
 

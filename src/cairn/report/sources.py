@@ -10,12 +10,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from cairn.config.evaluate import ReportJob
+from cairn.config.tracks import tasks_of
 from cairn.errors import CairnError
 from cairn.evaluate.tables import RunCases, read_cases
 from cairn.io.atomic import read_json
+from cairn.io.tables import read_table
 from cairn.provenance.cards import Card, read_card
 
 _SEED = re.compile(r"seed-(\d+)$")
+FEW_SHOT_COLUMNS = ("run", "task", "share", "n", "seed", "metric", "value", "ci_low", "ci_high")
 Record = Mapping[str, Any]
 
 
@@ -56,6 +59,12 @@ class Sources:
     """Paths of ``cases.tsv`` by run and task."""
     origins: Mapping[str, Record] = field(default_factory=dict)
     """By run, what its models rest on, as the check of the tracks read it from the cards."""
+    few_shot: Sequence[Mapping[str, str]] = ()
+    """Rows of ``few_shot.tsv``; none where it was not given."""
+    few_shot_file: str = ""
+    """Its path."""
+    absent: Sequence[Record] = ()
+    """Tasks of a benchmark whose data are not here: ``name``, ``why``, ``how`` to get them."""
 
     @property
     def rows(self) -> Sequence[Record]:
@@ -66,6 +75,20 @@ class Sources:
     def tasks(self) -> Sequence[Record]:
         """Tasks of the leaderboard."""
         return list(self.board["tasks"])
+
+    @property
+    def tracks(self) -> list[str]:
+        """Tracks in the order of the leaderboard, then those that nobody has entered."""
+        return list(dict.fromkeys([*(row["track"] for row in self.rows), *self.job.tracks]))
+
+    def tasks_of(self, track: str) -> list[Record]:
+        """Tasks that runs of a track are ranked on."""
+        own = tasks_of(self.job.tracks, track, [task["name"] for task in self.tasks])
+        return [task for task in self.tasks if task["name"] in own]
+
+    def title_of(self, track: str) -> str:
+        """Name of a track on the page."""
+        return (self.job.tracks[track].title if track in self.job.tracks else "") or track
 
     def runs_of(self, task: str) -> list[Record]:
         """Rows that have results on a task."""
@@ -88,7 +111,7 @@ def read_sources(job: ReportJob, leaderboard: Path, files: Mapping[str, Sequence
         job: configuration.
         leaderboard: ``leaderboard.json``.
         files: ``tracks``, ``cases``, ``cards``, ``histories``, ``shards``, ``labels``, ``predictions``, ``manifests``;
-            and ``stability``, one file.
+            and one file each, where it is given, ``stability``, ``few_shot`` (TSV) and ``absent`` (JSON).
 
     Raises:
         CairnError: for a file that is missing or not what it should be.
@@ -104,6 +127,9 @@ def read_sources(job: ReportJob, leaderboard: Path, files: Mapping[str, Sequence
         manifests=files.get("manifests", ()),
         origins={run: found for p in files.get("tracks", ()) for run, found in _json(p)["runs"].items()},
         stability=next((_json(p) for p in files.get("stability", ())), {}),
+        few_shot=[row for p in files.get("few_shot", ()) for row in read_table(p, FEW_SHOT_COLUMNS)],
+        few_shot_file=next((p.as_posix() for p in files.get("few_shot", ())), ""),
+        absent=[row for p in files.get("absent", ()) for row in _absent(p)],
     )  # fmt: skip
 
 
@@ -112,6 +138,18 @@ def _json(path: Path) -> Record:
         return dict(read_json(path))
     except (OSError, ValueError):
         raise CairnError(f"{path}: not a readable JSON file.", "Run the stage that makes it.", "json") from None
+
+
+def _absent(path: Path) -> list[Record]:
+    """Tasks whose data are absent, each with its name, why, and how to get them."""
+    try:
+        rows = read_json(path)
+    except (OSError, ValueError):
+        rows = None
+    if not isinstance(rows, list) or not all({"name", "why", "how"} <= set(row) for row in rows):
+        remedy = "It holds a list of objects with 'name', 'why' and 'how'."
+        raise CairnError(f"{path}: no list of absent tasks.", remedy, "json")
+    return rows
 
 
 def _seed(path: Path) -> int:

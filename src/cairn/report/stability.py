@@ -23,9 +23,11 @@ def stability_plots(sources: Sources) -> list[Picture]:
     """All figures, track by track; none where fewer than two runs are ranked."""
     found = []
     for name, track in sources.stability.get("tracks", {}).items():
-        of_track = f" ({name})" if len(sources.stability["tracks"]) > 1 else ""
+        several = len(sources.stability["tracks"]) > 1
+        of_track = f" ({sources.title_of(name)})" if several else ""
+        said = f"{sources.title_of(name)}. " if several else ""
         drawn = [_blobs(sources, track), _taus(sources, track), _tests(sources, track), _methods(sources, track)]
-        found += [Picture(p.source, p.alt + of_track, p.caption, p.wide) for p in drawn if p is not None]
+        found += [Picture(p.source, p.alt + of_track, said + p.caption, p.wide) for p in drawn if p is not None]
     return found
 
 
@@ -113,7 +115,9 @@ def _taus(sources: Sources, track: Record) -> Picture | None:
 def _tests(sources: Sources, track: Record) -> Picture | None:
     """Which run is better than which in each metric, by the paired tests after Holm's correction."""
     tested = {(p["task"], p["metric"]) for p in sources.board["pairs"] if p["p_holm"] is not None}
-    panels = [(t, m) for t in sources.tasks for m in t["metrics"] if (t["name"], m["name"]) in tested]
+    own = {panel["name"] for panel in track["panels"]}
+    tasks = [t for t in sources.tasks if t["name"] in own]
+    panels = [(t, m) for t in tasks for m in t["metrics"] if (t["name"], m["name"]) in tested]
     if not panels:
         return None
     order = [r["run"] for r in sources.rows if r["run"] in track["runs"]]

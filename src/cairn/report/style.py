@@ -62,8 +62,9 @@ def as_bytes(figure: Any, kind: str, dpi: int) -> bytes:
 
 
 def looks(rows: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, str]]:
-    """Colour and marker of every run, the same in all figures."""
-    return {r["run"]: (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, r in enumerate(rows)}
+    """Colour and marker of every run, the same in all figures; where colours come again, they take another marker."""
+    many = len(COLOURS)
+    return {r["run"]: (COLOURS[i % many], MARKERS[(i + i // many) % many]) for i, r in enumerate(rows)}
 
 
 def wrapped(text: str, width: int = 24) -> str:

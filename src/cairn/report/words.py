@@ -11,6 +11,15 @@ from cairn.report.sources import Sources
 
 Record = Mapping[str, Any]
 MAX_REASON = 70
+MOST_LISTED = 8
+"""More tasks than this are counted, not named."""
+KINDS = {"findings": "Findings, several at once"}
+READ = {
+    "slice": "class token of a slice", "mask": "patch tokens under a mask", "window": "a window of slices",
+    "volume": "all slices", "pair": "dense tokens of two volumes",
+}  # fmt: skip
+HEADS = {"linear": "linear head", "attention": "attention head", "mean": "mean, then linear head"}
+"""How the page words a task's kind, and the input and head of a task on frozen features."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,9 @@ def listed(words: Sequence[str]) -> str:
 
 
 def standing(sources: Sources, track: str) -> str:
-    """Who leads a track, or why nobody may be named."""
+    """Who leads a track, or why nobody may be named; of a track that nobody has entered, how to."""
+    if track not in sources.board["separable"]:
+        return _entry(sources, track)
     said = sources.board["separable"][track]
     labels = {r["run"]: r["label"] for r in sources.rows}
     first = [labels[run] for run in said["first_tier"]]
@@ -68,6 +79,19 @@ def standing(sources: Sources, track: str) -> str:
         return "No winner is named: some runs have fewer than three seeds, too few for a claim."
     whole = "all runs" if len(first) == len(ranked) else listed(first)
     return f"No winner is named: the rank intervals of {whole} overlap, so these test cases do not tell them apart."
+
+
+def _entry(sources: Sources, track: str) -> str:
+    """How to enter a track."""
+    rules = sources.job.tracks[track]
+    allowed = listed(rules.pretrain_data) if rules.pretrain_data else "any data set of this experiment"
+    titles = [task["title"] for task in sources.tasks_of(track)]
+    tasks = listed(titles) if len(titles) <= MOST_LISTED else f"{len(titles)} tasks"
+    return (
+        f"No run has entered. To enter, add a row with “{track}” as its track to the runs table: it is ranked on "
+        f"{tasks or 'no task'}, may be pretrained on {allowed}, and {'may' if rules.foreign_weights else 'must not'} "
+        "start from weights made elsewhere."
+    )
 
 
 def effects(sources: Sources) -> list[Effect]:
@@ -154,8 +178,10 @@ def cautions(sources: Sources) -> list[str]:
             found.append(f"{task['title']}: no run has results.")
         elif task["kind"] == "classification" and task["positives"] in (0, task["cases"]):
             found.append(f"{task['title']}: the test set holds one class only, so AUROC is undefined.")
+        elif task["kind"] == "findings" and (silent := _undefined(sources, task)):
+            found.append(f"{task['title']}: all or none of the test cases have {listed(silent)}, which has no AUROC.")
     for row in sources.rows:
-        for task in sources.tasks:
+        for task in sources.tasks_of(row["track"]):
             score = row["scores"].get(task["name"])
             if score is None:
                 found.append(f"{row['label']} has no result on {task['title']}; it ranks behind all that have.")
@@ -169,6 +195,35 @@ def cautions(sources: Sources) -> list[str]:
     if seeds and min(seeds) < 3:
         found.append(f"Some runs have {min(seeds)} seed(s): too few for any claim; three are the least.")
     return found
+
+
+def _undefined(sources: Sources, task: Record) -> list[str]:
+    """Findings of which the test set holds one class only."""
+    cases = sources.cases[sources.runs_of(task["name"])[0]["run"], task["name"]]
+    return [name.replace("_", " ") for name in cases.findings if len(set(cases.of_finding(name).label)) < 2]
+
+
+def about(sources: Sources, task: Record) -> str:
+    """What a task is and how large its test set: one sentence, and how frozen features are read where they are."""
+    ref = sources.job.tasks.get(task["name"])
+    frozen, cases = (ref.frozen if ref else None) or {}, int(task["cases"])
+    unit = "pair" if task["kind"] == "registration" else "item" if frozen else "session"
+    said = f"{KINDS.get(task['kind'], task['kind'].capitalize())}, {_many(cases, f'test {unit}')} of "
+    said += _many(int(task["subjects"]), "subject")
+    if task["positives"] is not None:
+        said += f", {task['positives']} positive"
+    runs = sources.runs_of(task["name"])
+    if task["kind"] == "survival" and runs:
+        said += f", {_many(int(sources.cases[runs[0]['run'], task['name']].events.sum()), 'event')}"
+    said += f" ({task['cohort']})." if task["cohort"] else "."
+    if frozen:
+        said += f" Told from frozen features: {READ.get(frozen.get('input', ''), 'features')}"
+        said += "." if task["kind"] == "registration" else f", {HEADS.get(frozen.get('head', ''), 'head')}."
+    return said
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'s' if count != 1 else ''}"
 
 
 def _reasons(sources: Sources, run: str, task: str) -> str:
@@ -188,10 +243,16 @@ def limits(sources: Sources) -> list[str]:
             "real donor heads. No number here says how a method does on patients."
         )
     sizes = listed([f"{t['cases']} ({t['title']})" for t in sources.tasks])
+    if len(sources.tasks) > MOST_LISTED:
+        counts = [t["cases"] for t in sources.tasks]
+        sizes = f"{min(counts)} to {max(counts)}, by task,"
     found += [
         f"Test sets are small: {sizes} cases. The intervals show what that means.",
         "Intervals and p-values answer for the choice of test cases. They do not answer for the chance in training, "
         "which the spread between seeds shows, nor for other sites, scanners or tasks.",
         "A rank depends on who else takes part; read the metric itself first.",
     ]
+    own = {tuple(t["name"] for t in sources.tasks_of(track)) for track in sources.tracks}
+    if len(own) > 1:
+        found.append("Tracks have tasks of their own: ranks of one track do not compare with those of another.")
     return found
