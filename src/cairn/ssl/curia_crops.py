@@ -53,7 +53,8 @@ def draw_box(content: Content, scale: tuple[float, float], config: CuriaConfig, 
 
 def _sides(size: tuple[int, ...], share: float, aspect: float, draw: Draw) -> tuple[int, int]:
     """Height and width of a box of a ``share`` of the area; the aspect is counted in the slice's own."""
-    stretch = math.exp(draw.uniform(math.log(aspect), -math.log(aspect)))
+    most = abs(math.log(aspect))
+    stretch = math.exp(draw.uniform(-most, most))
     shares = math.sqrt(share * stretch), math.sqrt(share / stretch)
     height, width = (min(n, max(1, round(n * s))) for n, s in zip(size, shares, strict=True))
     return height, width

@@ -57,7 +57,8 @@ def _block(grid: int, missing: int, weight_HW: Weights | None, config: CuriaConf
     """A rectangle of random area and aspect."""
     high = max(1.0, min(config.mask_block * grid**2, missing))
     area = draw.uniform(min(FEWEST, high), high)
-    stretch = math.exp(draw.uniform(math.log(config.mask_aspect), -math.log(config.mask_aspect)))
+    most = abs(math.log(config.mask_aspect))
+    stretch = math.exp(draw.uniform(-most, most))
     height, width = (min(grid, max(1, round(math.sqrt(area * s)))) for s in (stretch, 1 / stretch))
     if weight_HW is None:
         top, left = int(draw.integers(grid - height + 1)), int(draw.integers(grid - width + 1))

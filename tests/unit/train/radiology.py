@@ -1,4 +1,4 @@
-"""Small radiology sets: heads in CT and MRI with raw values, and small sections of the objective that learns of them."""
+"""Small radiology sets: heads in CT and MRI with raw values, and small sections of what learns from their slices."""
 
 from __future__ import annotations
 
