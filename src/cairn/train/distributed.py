@@ -21,6 +21,7 @@ from torch import Tensor, distributed, nn
 
 from cairn.config.training import PretrainConfig
 from cairn.errors import CairnError
+from cairn.train.deferred import Start
 from cairn.train.schedule import Course
 from cairn.train.state import State
 
@@ -137,12 +138,19 @@ def joined(config: PretrainConfig, device: torch.device) -> Iterator[Processes]:
 
 
 def spread(
-    module: nn.Module, config: PretrainConfig, processes: Processes, device: torch.device
+    module: nn.Module, config: PretrainConfig, processes: Processes, device: torch.device, start: Start | None = None
 ) -> Callable[[Any], Tensor]:
     """Lay the module out over the processes; returns what computes its loss with averaged gradients.
 
     The module keeps the names of its tensors. On a GPU blocks that are sharded come together in bfloat16, and their
     gradients are averaged in float32; the rest, where losses are taken, stays in float32.
+
+    Args:
+        module: an objective.
+        config: how.
+        processes: over which.
+        device: where it is to be.
+        start: what the module starts from, if it is an outline so far.
     """
     if config.checkpoint_activations:
         for block in blocks(module.encoder):
@@ -150,6 +158,8 @@ def spread(
     loss: Callable[[Any], Tensor] = module
     if processes.sharded:
         _shard(module, config, device)
+        if start:
+            start.fill(module, device, processes.rank, processes.count)
     elif processes.count > 1:
         loss = nn.parallel.DistributedDataParallel(
             module.to(device), device_ids=[torch.cuda.current_device()] if device.type == "cuda" else None,

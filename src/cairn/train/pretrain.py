@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from cairn.nets.weights import save_weights
 from cairn.ssl.collapse import refuse_collapse, watch
 from cairn.ssl.draws import derived_seed, generator, shuffled
 from cairn.ssl.registry import build_objective
+from cairn.train.deferred import outlined
 from cairn.train.devices import compile_encoder, describe, numerics, set_up
 from cairn.train.distributed import ALONE, Processes, joined, launched, spread
 from cairn.train.history import Record, lines
@@ -79,7 +81,10 @@ class PretrainProblem(Problem):
         self.beside = self.train[: max(0, WATCHED - len(self.val))]
         job.objective.check_batch(job.pretrain.batch_size)
         job.objective.check_processes(job.pretrain.processes)
-        self.module = build_objective(job.objective, job.network, derived_seed(job.seed, "weights"))
+        seed = derived_seed(job.seed, "weights")
+        make = partial(build_objective, job.objective, job.network, seed)
+        # A sharded model may be too large to exist whole: it is an outline until it has been spread.
+        self.module, self.start = outlined(make, seed) if processes.sharded else (make(), None)
         self.averaged: Callable[[Any], Tensor] = self.module
         """The module's loss, with gradients averaged over the processes."""
 
@@ -179,7 +184,7 @@ def _pretrain(
     problem = PretrainProblem(job, open_sessions(shards), processes)
     if not processes.sharded:  # else block by block
         compile_encoder(problem.module, device, job.pretrain.compile)
-    problem.averaged = spread(problem.module, job.pretrain, processes, device)
+    problem.averaged = spread(problem.module, job.pretrain, processes, device, problem.start)
     plain = job.model_dump(mode="json", exclude={"run": True, "pretrain": WITHOUT_EFFECT})
     key = state_key(job=plain, code=code, data=sorted(sha256(p) for p in shards), **numerics(device))
     with open_states(state, key) if processes.leads else nullcontext() as states:
