@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from cairn.provenance.why import Question
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+bench = typer.Typer(no_args_is_help=True, help="Benchmark of frozen encoders.")
+app.add_typer(bench, name="bench")
 Experiment = Annotated[
     str, typer.Option("--experiment", "-e", help="Name of the folder under results/; needed where there are several.")
 ]
@@ -160,6 +162,17 @@ def why(
         sys.stdout.write(json.dumps(as_data(found), indent=1, ensure_ascii=False) + "\n")
     else:
         show(as_lines(found, everything))
+
+
+@bench.command("list")
+def bench_list(
+    registry: Annotated[Path, typer.Option(help="The list of tasks.")] = Path("config/curiabench.yaml"),
+    root: Annotated[Path, typer.Option(help="Folder of the data, as published.")] = Path("data/curiabench"),
+) -> None:
+    """CuriaBench's 19 tasks: which are here, and how to get the others."""
+    from cairn.bench.registry import listing, read_registry
+
+    print("\n".join(listing(read_registry(registry), root)))
 
 
 def _question(run: str, task: str, metric: str, experiment: str) -> tuple[Question, Path]:

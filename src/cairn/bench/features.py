@@ -1,7 +1,7 @@
 """Features of a set of items by one frozen encoder: computed once, read by every head of every task on that set.
 
-One safetensors file: ``class`` ``[T, D]``, ``patches`` ``[T, h, w, D]`` (float16), ``coverage`` ``[T, h, w]`` (bytes), where
-T counts the slices of all items in turn; keys and numbers of slices stand in the metadata.
+One safetensors file: ``class`` ``[T, D]``, ``patches`` ``[T, h, w, D]`` (float16), ``coverage`` ``[T, h, w]`` (bytes),
+where T counts the slices of all items in turn; keys and numbers of slices stand in the metadata.
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ def coverage_of(mask_SHW: npt.NDArray[np.bool_], side: tuple[int, int], grid: tu
 
 @dataclass(frozen=True)
 class Embedded:
-    """Features of one item: ``class_SD``, ``patches_ShwD`` (float32), ``coverage_Shw`` (bool, or None without masks)."""
+    """Features of one item: class ``tokens`` ``[S, D]``, ``patches`` ``[S, h, w, D]``, ``coverage`` ``[S, h, w]``."""
 
     key: str
-    class_SD: Floats
-    patches_ShwD: Floats
-    coverage_Shw: npt.NDArray[np.bool_] | None
+    tokens: Floats
+    patches: Floats
+    coverage: npt.NDArray[np.bool_] | None
 
 
 def embed(items: Iterable[Item], tokens: Tokens, prepare: Prepare, device: torch.device) -> Iterator[Embedded]:
@@ -108,12 +108,12 @@ def write_features(path: Path, found: Iterable[Embedded], facts: Mapping[str, An
         with files["class"].open("wb") as a, files["patches"].open("wb") as b, files["coverage"].open("wb") as c:
             for item in found:
                 keys.append(item.key)
-                slices.append(len(item.class_SD))
-                shapes.add((*item.patches_ShwD.shape[1:], int(item.coverage_Shw is not None)))
-                a.write(np.ascontiguousarray(item.class_SD, np.float16).data)
-                b.write(np.ascontiguousarray(item.patches_ShwD, np.float16).data)
-                if item.coverage_Shw is not None:
-                    c.write(np.ascontiguousarray(item.coverage_Shw, np.uint8).data)
+                slices.append(len(item.tokens))
+                shapes.add((*item.patches.shape[1:], int(item.coverage is not None)))
+                a.write(np.ascontiguousarray(item.tokens, np.float16).data)
+                b.write(np.ascontiguousarray(item.patches, np.float16).data)
+                if item.coverage is not None:
+                    c.write(np.ascontiguousarray(item.coverage, np.uint8).data)
         if len(shapes) != 1:
             raise CairnError(f"{path}: {len(keys)} items of {len(shapes)} shapes of features.", "One set, one shape.")
         h, w, d, masked = shapes.pop()

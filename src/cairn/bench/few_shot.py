@@ -23,7 +23,7 @@ CURVE_COLUMNS = ("run", "task", "share", "n", "seed", "metric", "value", "ci_low
 
 
 def subset(subjects: Sequence[str], strata: Sequence[int], share: float, seed: int, draw: int) -> list[int]:
-    """Places of the items of a share of the subjects of each stratum, one at least; a smaller share is part of a larger.
+    """Places of the items of a share of each stratum's subjects, one at least; a smaller share is part of a larger.
 
     Args:
         subjects: subject of each item.
@@ -86,10 +86,12 @@ def few_shot_predictions(
 
 
 def _fit(job: HeadJob, part: HeadData, curve: FewShotConfig, draw: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A head on a subset; its rate is chosen within, where every class that can be held back leaves one to learn from."""
+    """A head on a subset; its rate is chosen within, where each class has subjects to hold back and to learn from."""
     group = dict(zip(part.subjects, part.targets.strata(job.task.kind), strict=True))
     sizes = np.bincount(list(group.values()))
-    too_few = len(group) < 4 or (job.task.kind in ("classification", "probe", "survival") and sizes[sizes > 0].min() < 2)
+    too_few = len(group) < 4 or (
+        job.task.kind in ("classification", "probe", "survival") and sizes[sizes > 0].min() < 2
+    )
     return choose(job.task, part, job.seed + 1000 * draw, rate=curve.rate if too_few else None)
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from cairn.bench.features import Features
-from cairn.bench.heads import FORWARD, MAKERS, linear_params
+from cairn.bench.heads import FORWARD, MAKERS
 from cairn.bench.inputs import head_inputs
 from cairn.bench.sgd import descend, loss_of
 from cairn.bench.survival import concordance, fit_cox, partial_loss
@@ -129,9 +129,7 @@ def choose(
         CairnError: with one class, or no event, in training (code ``one-class``).
     """
     if held is None and rate is None:
-        places, back = split_subjects(
-            data.subjects, task.frozen.sweep.val_share, seed, data.targets.strata(task.kind)
-        )
+        places, back = split_subjects(data.subjects, task.frozen.sweep.val_share, seed, data.targets.strata(task.kind))
         data, held = data.rows(places), data.rows(back)
     _check_targets(task, data)
     scaling = _scaling(task, data)
@@ -179,7 +177,9 @@ def _scaling(task: BenchTask, data: HeadData) -> Head:
     found = {"mean": centre.astype(np.float32), "scale": scale.astype(np.float32)}
     if task.kind == "regression":
         value = data.targets.value
-        found |= {"target_mean": np.float32([value.mean()]), "target_scale": np.float32([value.std()])}
+        found |= {
+            "target_mean": np.array([value.mean()], np.float32), "target_scale": np.array([value.std()], np.float32),
+        }  # fmt: skip
     return found
 
 

@@ -46,9 +46,9 @@ def masked_mean(item: Embedded) -> Floats:
     Raises:
         CairnError: when the item has no mask (code ``item``).
     """
-    if item.coverage_Shw is None:
+    if item.coverage is None:
         raise CairnError(f"item {item.key}: has no mask.", "Take input 'slice' or 'volume'.", code="item")
-    return np.asarray(item.patches_ShwD[item.coverage_Shw].mean(axis=0))
+    return np.asarray(item.patches[item.coverage].mean(axis=0))
 
 
 def window(slices: int, coverage_Shw: npt.NDArray[np.bool_] | None, count: int) -> npt.NDArray[np.int64]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cairn.bench.nested import from_nested, nested_type, to_nested
+from cairn.bench.nested import from_nested, to_nested
 from cairn.errors import CairnError
 from cairn.io.atomic import atomic_path
 
@@ -69,7 +69,7 @@ def check_item(image: npt.NDArray[Any], mask: npt.NDArray[Any] | None, where: st
 
 
 class ItemWriter:
-    """Collects rows and writes them in row groups of bounded size; all items have 2 or all 3 axes, all or none a mask."""
+    """Collects rows and writes row groups of bounded size; all items have 2 or all 3 axes, all or none a mask."""
 
     def __init__(self, file: Any, columns: list[tuple[str, Any]]) -> None:
         self.file, self.columns, self.pixels = file, columns, 0
@@ -132,7 +132,9 @@ def write_items(path: Path, items: Iterable[Item]) -> int:
         for item in items:
             check_item(item.image, item.mask, f"item {item.key}")
             if item.key in seen:
-                raise CairnError(f"item {item.key} stands twice.", "Every item needs its own session name.", "duplicate")
+                raise CairnError(
+                    f"item {item.key} stands twice.", "Every item needs its own session name.", "duplicate"
+                )
             seen.add(item.key)
             plain = {name: getattr(item, name) for name in COLUMNS[:-1]}
             writer.add({**plain, "slices": len(item.stack), "image": item.image, "mask": item.mask})

@@ -156,7 +156,9 @@ def _items(
             image, mask, more = found[place]
             name = session.session if len(found) == 1 else f"{session.session}-{number:02d}"
             made.truths.append((session.subject, name, known.targets | more))
-            yield Item(session.subject, name, image, mask, f"{session.key}/{job.form.sequence}", f"{session.key}/{name}")
+            yield Item(
+                session.subject, name, image, mask, f"{session.key}/{job.form.sequence}", f"{session.key}/{name}"
+            )
 
 
 Found = tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_] | None, dict[str, Any]]

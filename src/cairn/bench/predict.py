@@ -52,7 +52,9 @@ def predict_head(
     tensors = {name: tensor.numpy() for name, tensor in read_tensors(head).items()}
     if job.task.kind == "registration":
         if pairs is None:
-            raise CairnError(f"{job.task.name}: no table of pairs.", "Give the one that lies beside the items.", "pairs")
+            raise CairnError(
+                f"{job.task.name}: no table of pairs.", "Give the one that lies beside the items.", "pairs"
+            )
         rows = _fields(job.task, found, tensors, read_table(pairs, PAIR_COLUMNS), predictions.parent / FIELDS)
     else:
         rows = value_rows(job.task, found, tensors)

@@ -67,7 +67,9 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def write_published(folder: Path, split: str, rows: Iterable[PublishedItem], shard_bytes: int = SHARD_BYTES) -> list[Path]:
+def write_published(
+    folder: Path, split: str, rows: Iterable[PublishedItem], shard_bytes: int = SHARD_BYTES
+) -> list[Path]:
     """Write a split as ``{split}-00000-of-0000N.parquet``; returns the files.
 
     Raises:
@@ -135,9 +137,7 @@ def import_items(job: ImportItemsJob, files: Sequence[Path], items: Path, target
                 continue
             person = row.extras.get(job.subject)
             subject = "".join(c if c.isalnum() or c in "-_." else "-" for c in _text(person)) or f"row{number:06d}"
-            item = Item(
-                subject, f"{number:06d}", row.item.image, row.item.mask, row.item.series_id, row.item.filename
-            )
+            item = Item(subject, f"{number:06d}", row.item.image, row.item.mask, row.item.series_id, row.item.filename)
             cells.append({"subject": subject, "session": item.session, **found})
             yield item
 

@@ -1,8 +1,8 @@
 """Registration by frozen features: coarse correlation, coupled convex smoothing, refinement; Dice of warped labels.
 
-After ConvexAdam (Siebert et al. 2021, arXiv 2203.15784; Heinrich 2014), written anew. Both volumes are cut to their heads
-and lie on [-1, 1] along every axis, so the start is an alignment by boxes. A field is ``[3, d, h, w]``: for each point of the
-fixed volume how far away, along slices, rows and columns, in half widths, its partner lies in the moving one.
+After ConvexAdam (arXiv 2203.15784; Heinrich 2014), written anew. Both volumes are cut to their heads
+and lie on [-1, 1] along every axis, so the start is an alignment by boxes. A field is ``[3, d, h, w]``: for each point
+of the fixed volume how far away, along slices, rows and columns, in half widths, its partner lies in the moving one.
 """
 
 from __future__ import annotations

@@ -52,7 +52,9 @@ def read_registry(path: Path) -> CuriaRegistry:
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise CairnError(f"{path}: no readable registry ({error}).", "Name config/curiabench.yaml.", "missing") from None
+        raise CairnError(
+            f"{path}: no readable registry ({error}).", "Name config/curiabench.yaml.", "missing"
+        ) from None
     return parse(CuriaRegistry, data if isinstance(data, dict) else {}, str(path))
 
 

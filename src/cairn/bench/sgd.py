@@ -21,7 +21,9 @@ def loss_of(kind: BenchKind) -> Loss:
     """Mean loss of each member of a sweep, ``[R]``, from logits ``[R, B, K]`` and targets ``[B]`` or ``[B, K]``."""
 
     def cross_entropy(logits_RBK: Tensor, target_B: Tensor) -> Tensor:
-        chosen = torch.log_softmax(logits_RBK, dim=-1).gather(-1, target_B.long().expand(len(logits_RBK), -1)[..., None])
+        chosen = torch.log_softmax(logits_RBK, dim=-1).gather(
+            -1, target_B.long().expand(len(logits_RBK), -1)[..., None]
+        )
         return -chosen[..., 0].mean(dim=1)
 
     def squared(logits_RB1: Tensor, target_B: Tensor) -> Tensor:

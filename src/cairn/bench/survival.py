@@ -1,4 +1,4 @@
-"""Survival on frozen features: Cox's partial likelihood with a ridge, and Harrell's concordance to choose the ridge by."""
+"""Survival on frozen features: Cox's partial likelihood with a ridge, and the concordance that chooses the ridge."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ TOLERANCE = 1e-9
 def concordance(time: npt.NDArray[Any], event: npt.NDArray[Any], risk: npt.NDArray[Any]) -> float:
     """Share of comparable pairs in which who dies first has the higher risk; ties of risk count half (Harrell 1982).
 
-    A pair is comparable when the earlier time is an event; of two equal times, when one is an event and the other censored.
-    NaN where no pair is.
+    A pair is comparable when the earlier time is an event; of two equal times, when one is an event and the other
+    censored. NaN where no pair is.
 
     Args:
         time: ``[N]``.
@@ -35,7 +35,8 @@ def concordance(time: npt.NDArray[Any], event: npt.NDArray[Any], risk: npt.NDArr
 def fit_cox(x_ND: Floats, time: Floats, event: Floats, ridge: float) -> Floats:
     """Weights ``[D]`` that minimise the mean negative log partial likelihood (Breslow's ties) plus ridge / 2 |w|^2.
 
-    Newton's method on the features' singular vectors: exact for a ridge, and of the size of the cases, not of the features.
+    Newton's method on the features' singular vectors: exact for a ridge, and of the size of the cases, not of the
+    features.
 
     Args:
         x_ND: centred features.

@@ -97,7 +97,7 @@ def _bit(value: Any, where: str) -> int:
 
 @dataclass(frozen=True)
 class Targets:
-    """Targets of items in an order: ``value`` ``[N]`` (time for survival), ``event`` ``[N]``, ``findings`` ``[N, K]``."""
+    """Targets of items in an order: ``value`` ``[N]`` (survival: time), ``event`` ``[N]``, ``findings`` ``[N, K]``."""
 
     value: Floats
     event: Floats

@@ -24,10 +24,10 @@ class ItemForm(Section):
     """How a session of a data set becomes items. Tasks of one form share the items and their features."""
 
     kind: Literal["structures", "finding", "lesion", "lesion_volume", "volume"]
-    """``structures``: one item a structure, the slice in which it is largest, with its mask. ``finding``: one slice, where
-    the lesion of ``mask`` is largest; without one, at a height drawn from those of the sessions that have one.
-    ``lesion``: the slice where it is largest, with its mask; sessions without it have no item. ``lesion_volume``: the whole
-    volume and the mask of the lesion. ``volume``: the whole volume."""
+    """``structures``: one item a structure, the slice in which it is largest, with its mask. ``finding``: one slice,
+    where the lesion of ``mask`` is largest; without one, at a height drawn from those of the sessions that have one.
+    ``lesion``: the slice where it is largest, with its mask; sessions without it have no item. ``lesion_volume``: the
+    whole volume and the mask of the lesion. ``volume``: the whole volume."""
     sequence: str
     """The sequence that it is cut from."""
     mask: str = ""
@@ -72,8 +72,8 @@ class SweepConfig(Section):
     """Recipe of the heads, as released: SGD with momentum, cosine decay, no early stopping, last weights."""
 
     rates: tuple[Rate, ...] = Field(default=RATES, min_length=1)
-    """Base learning rates; times batch size / 256. The one of the best validation is kept. Curia's grid is not published;
-    its released values lie between 2e-4 and 2e-2, FlexiCT sweeps 1e-3 to 5."""
+    """Base learning rates; times batch size / 256. The one of the best validation is kept. Curia's grid is not
+    published; its released values lie between 2e-4 and 2e-2, FlexiCT sweeps 1e-3 to 5."""
     epochs: int = Field(default=50, ge=1)
     """Passes over the training items (released recipes: 20 to 200)."""
     batch_size: int = Field(default=64, ge=1)
@@ -85,15 +85,17 @@ class SweepConfig(Section):
     val_share: float = Field(default=0.25, gt=0, lt=1)
     """Share of the training subjects held back to choose the rate, where the data set has no validation part."""
     standardise: bool = True
-    """Centre and scale features by the training items, so that encoders of different scale meet the same rates. Released
-    heads do not."""
+    """Centre and scale features by the training items, so that encoders of different scale meet the same rates.
+    Released heads do not."""
     ridges: tuple[Rate, ...] = Field(default=RIDGES, min_length=1)
     """Survival: strengths of the ridge on the Cox model's weights; chosen like a rate."""
 
 
 class RegistrationConfig(Section):
-    """Registration by features: coarse correlation, coupled convex smoothing, then Adam (ConvexAdam: Siebert et al. 2021,
-    arXiv 2203.15784; Curia's own procedure is not published)."""
+    """Registration by features: coarse correlation, coupled convex smoothing, then Adam (ConvexAdam, arXiv 2203.15784).
+
+    Curia's own procedure is not published.
+    """
 
     grid: tuple[int, int, int] = (16, 16, 16)
     """Points of the displacement field along slices, rows and columns."""
@@ -130,11 +132,11 @@ class FrozenConfig(Section):
     train_items: ItemForm | None = None
     """Items of the training set, for instance of another modality."""
     input: Literal["slice", "mask", "window", "volume", "pair"] = "slice"
-    """``slice``: class token. ``mask``: mean of the patch tokens that the mask covers. ``window``: slices around the centre
-    of the mask, or of the volume. ``volume``: all slices. ``pair``: dense tokens of two volumes."""
+    """``slice``: class token. ``mask``: mean of the patch tokens that the mask covers. ``window``: slices around the
+    centre of the mask, or of the volume. ``volume``: all slices. ``pair``: dense tokens of two volumes."""
     head: Literal["linear", "attention", "mean"] = "linear"
-    """``linear``; ``attention``: self-attention, then cross-attention with one query, then linear; ``mean``: over slices, then
-    linear."""
+    """``linear``; ``attention``: self-attention, then cross-attention with one query, then linear; ``mean``: over
+    slices, then linear."""
     window_slices: int = Field(default=3, ge=1)
     """Slices of a window."""
     tokens: Literal["patches", "class"] = "patches"
@@ -157,7 +159,9 @@ class FrozenConfig(Section):
         for form in (self.items, self.train_items or self.items):
             flat = form.kind in ("structures", "finding", "lesion")
             if flat != (self.input == "slice" or (self.input == "mask" and self.head == "linear")):
-                raise ValueError(f"input '{self.input}' with head '{self.head}' cannot read items of form '{form.kind}'")
+                raise ValueError(
+                    f"input '{self.input}' with head '{self.head}' cannot read items of form '{form.kind}'"
+                )
             if self.input == "mask" and form.kind in ("finding", "volume"):
                 raise ValueError(f"input 'mask': items of form '{form.kind}' have no mask")
             if (self.input == "pair") and not form.pairs:
@@ -250,8 +254,10 @@ class HeadJob(Section):
 
 
 class CuriaTask(Section):
-    """One of CuriaBench's 19 tasks. Marks: ``S`` sourced from the project, ``3P`` from others' code, ``I`` inferred,
-    ``NF`` not found."""
+    """One of CuriaBench's 19 tasks.
+
+    Marks: ``S`` sourced from the project, ``3P`` from others' code, ``I`` inferred, ``NF`` not found.
+    """
 
     number: int = Field(ge=1, le=19)
     """Place in the list."""

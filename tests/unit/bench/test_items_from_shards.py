@@ -1,0 +1,128 @@
+"""Guards items from shards: orientation, masks in their place, negatives at positives' heights, no target in a name."""
+
+import json
+
+import numpy as np
+import pytest
+from radiology import SHAPE, STRUCTURES, make_radiology
+
+from cairn.bench.items import read_items
+from cairn.bench.items_from_shards import make_items, read_truth
+from cairn.bench.registration import registration_dice
+from cairn.config.bench import BenchTarget, ItemForm, ItemsJob
+from cairn.errors import CairnError
+from cairn.io.sessions import open_sessions
+from cairn.io.tables import read_table
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return make_radiology(tmp_path_factory.mktemp("radiology"), 8)
+
+
+def run(folder, made, form, pairs=None, **targets):
+    job = ItemsJob(dataset="d", form=form, targets={n: BenchTarget(**t) for n, t in targets.items()})
+    tables = {name: folder / f"{name}.tsv" for name in targets}
+    facts = make_items(job, [made[0]], [made[1]], folder / "items.parquet", tables, pairs)
+    return facts, list(read_items(folder / "items.parquet")), {n: read_table(p) for n, p in tables.items()}
+
+
+def test_one_item_a_structure_with_its_mask_and_a_name_that_tells_nothing(tmp_path, made):
+    form = ItemForm(kind="structures", sequence="CT", mask="structures", structures=STRUCTURES)
+    probe = {"kind": "probe", "key": "structure", "classes": STRUCTURES}
+    facts, items, tables = run(tmp_path, made, form, organs=probe)
+    assert facts["items"] == len(items) == 24
+    rows = {f"{r['subject']}/{r['session']}": int(r["value"]) for r in tables["organs"]}
+    contrast = {0: 60.0, 1: -50.0, 2: 25.0}
+    for item in items:
+        inside = float(np.median(item.image[item.mask]))
+        assert inside == pytest.approx(40 + contrast[rows[item.key]], abs=12)
+    orders = {tuple(rows[f"{s:04d}/1-{n:02d}"] for n in range(3)) for s in range(8)}
+    assert len(orders) > 1  # numbered in no fixed order
+    assert not any(name in f"{i.key} {i.filename} {i.series_id}" for i in items for name in STRUCTURES)
+
+
+def test_slices_stand_as_published(tmp_path, made):
+    """An axial slice is [P, L]: the front structure lies at low rows, the left lesion (higher R) at low columns."""
+    session = open_sessions([made[0]])[1]
+    volume = session.volume("CT")
+    form = ItemForm(kind="lesion", sequence="CT", mask="lesion", crop=False)
+    _, items, _ = run(tmp_path, made, form, grade={"kind": "classification", "key": "grade"})
+    item = next(i for i in items if i.subject == session.subject)
+    x, y, _ = np.argwhere(_lesion(made, session)).mean(axis=0)
+    row, column = np.argwhere(item.mask).mean(axis=0)
+    assert row == pytest.approx(SHAPE[1] - 1 - y, abs=0.5)
+    assert column == pytest.approx(SHAPE[0] - 1 - x, abs=0.5)
+    at = [z for z in range(SHAPE[2]) if np.array_equal(volume[::-1, ::-1, z].T, item.image)]
+    assert len(at) == 1
+
+
+def _lesion(made, session):
+    form = ItemForm(kind="lesion", sequence="CT", mask="lesion")
+    return read_truth([made[1]])[session.key].mask(session, "lesion", form)
+
+
+def test_negatives_are_cut_at_heights_of_positives(tmp_path, made):
+    form = ItemForm(kind="finding", sequence="CT", mask="lesion")
+    _, items, tables = run(tmp_path, made, form, bleed={"kind": "classification", "key": "lesion"})
+    assert [r["value"] for r in tables["bleed"]] == ["0", "1"] * 4
+    heights = {}
+    for item, session in zip(items, open_sessions([made[0]]), strict=True):
+        low, high = session.brain_box()
+        cut = session.volume("CT")[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+        (at,) = [z for z in range(cut.shape[2]) if np.array_equal(cut[::-1, ::-1, z].T, item.image)]
+        heights.setdefault(int(session.subject) % 2, set()).add(round(at / cut.shape[2], 3))
+    assert heights[0] <= heights[1]
+    assert all(i.mask is None for i in items)  # a mask would tell the answer
+
+
+def test_volumes_serve_several_tasks_and_pairs(tmp_path, made):
+    form = ItemForm(kind="volume", sequence="T1w", slice_step=2, pairs=6, structures=STRUCTURES)
+    facts, items, tables = run(
+        tmp_path, made, form, tmp_path / "pairs.tsv", age={"kind": "regression", "key": "age"},
+        many={"kind": "findings", "classes": ("lesion", "atrophy")},
+        warp={"kind": "registration", "classes": STRUCTURES[:2]},
+    )  # fmt: skip
+    assert facts["targets"] == {"age": 8, "many": 8, "warp": 6}
+    assert {i.image.ndim for i in items} == {3}
+    assert [r["atrophy"] for r in tables["many"]] == ["1", "0", "0", "1", "0", "0", "1", "0"]
+    pairs = read_table(tmp_path / "pairs.tsv")
+    assert all(r["moving"] != r["fixed"] for r in pairs)
+    assert len({(r["moving"], r["fixed"]) for r in pairs}) == 6
+    by_key = {i.key: i for i in items}
+    for pair, row in zip(pairs, tables["warp"], strict=True):
+        assert (pair["subject"], pair["session"]) == (row["subject"], row["session"])
+        assert pair["fixed"] in by_key
+        found = registration_dice(tmp_path / row["mask"])
+        assert len(found) == 2
+        assert all(0 < d <= 1 for d in found)
+
+
+def test_only_ill_sessions_have_lesion_items_and_survival(tmp_path, made):
+    form = ItemForm(kind="lesion_volume", sequence="CT", mask="lesion")
+    facts, items, tables = run(
+        tmp_path, made, form, life={"kind": "survival"}, site={"kind": "probe", "key": "site", "classes": ("left", "right")}
+    )  # fmt: skip
+    assert [i.subject for i in items] == ["0001", "0003", "0005", "0007"]
+    assert all(i.mask.shape == i.image.shape and i.mask.any() for i in items)
+    assert [(r["time"], r["event"]) for r in tables["life"]] == [("2.0", "1"), ("4.0", "0"), ("6.0", "1"), ("8.0", "0")]
+    assert [r["value"] for r in tables["site"]] == ["0", "1", "0", "1"]
+    assert set(facts["skipped"]) == {f"{n:04d}/1" for n in (0, 2, 4, 6)}
+
+
+def test_what_the_truth_lacks_is_named(tmp_path, made):
+    form = ItemForm(kind="volume", sequence="CT")
+    with pytest.raises(CairnError, match="has no 'iq'"):
+        run(tmp_path, made, form, iq={"kind": "regression", "key": "iq"})
+    form = ItemForm(kind="finding", sequence="CT", mask="tumour")
+    with pytest.raises(CairnError, match="No session shows 'tumour'"):
+        run(tmp_path, made, form, t={"kind": "classification", "key": "lesion"})
+
+
+def test_the_same_call_writes_the_same_bytes(tmp_path, made):
+    form = ItemForm(kind="finding", sequence="CT", mask="lesion")
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        run(tmp_path / name, made, form, bleed={"kind": "classification", "key": "lesion"})
+    assert (tmp_path / "a/items.parquet").read_bytes() == (tmp_path / "b/items.parquet").read_bytes()
+    assert json.loads(made[1].read_text())  # the truth itself is untouched
