@@ -143,7 +143,7 @@ def import_weights(config: Mapping[str, Any], foreign: Path, mapping: Sequence[P
 
     Args:
         config: an `ImportJob` as plain data.
-        foreign: their file, safetensors; for a network of kind dinov2 also a folder as released (`cairn.nets.released`).
+        foreign: their file, safetensors; of kind dinov2 also a folder as released (`cairn.nets.released`).
         mapping: their mapping file, or none.
         weights: the encoder.
 

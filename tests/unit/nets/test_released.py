@@ -1,4 +1,4 @@
-"""Guards released DINOv2 weights: made-up checkpoints of the published schema arrive tensor for tensor, or not at all."""
+"""Guards released DINOv2 weights: made-up checkpoints of their schema arrive tensor for tensor, or not at all."""
 
 import json
 
@@ -36,7 +36,8 @@ def published(seed=0):
 
     out = {
         "embeddings.cls_token": tensor(1, 1, 12), "embeddings.mask_token": tensor(1, 12),
-        "embeddings.position_embeddings": tensor(1, 17, 12), "layernorm.weight": tensor(12), "layernorm.bias": tensor(12),
+        "embeddings.position_embeddings": tensor(1, 17, 12),
+        "layernorm.weight": tensor(12), "layernorm.bias": tensor(12),
         "embeddings.patch_embeddings.projection.weight": tensor(12, 1, 4, 4),
         "embeddings.patch_embeddings.projection.bias": tensor(12),
     }  # fmt: skip
@@ -73,7 +74,7 @@ def run(folder, tensors, config=CONFIG, mapping=None, job=JOB, bare=False):
 
 
 def reference(tensors, x):
-    """The published model in plain functions, from the released tensors: classes ``[N, 12]``, patches ``[N, T, 12]``."""
+    """The published model in plain functions, from its tensors: classes ``[N, 12]``, patches ``[N, T, 12]``."""
 
     def linear(name, value):
         return value @ tensors[f"{name}.weight"].T + tensors[f"{name}.bias"]

@@ -1,4 +1,4 @@
-"""Guards encoders of slices: tokens where they belong, masks, other sizes, seeds, sizes of the field, no torchvision."""
+"""Guards encoders of slices: tokens where they belong, masks, other sizes, seeds, published sizes, no torchvision."""
 
 import subprocess
 import sys
@@ -168,7 +168,8 @@ def test_torchvision_is_not_asked_for_even_where_there_is_one(tmp_path):
         "Metadata-Version: 2.1\nName: torchvision\nVersion: 0.1\n"
     )
     code = (
-        "import sys, torch; from cairn.config.networks import parse_network; from cairn.nets.registry import build_encoder;"
+        "import sys, torch; from cairn.config.networks import parse_network;"
+        "from cairn.nets.registry import build_encoder;"
         f"build_encoder(parse_network({TINY!r})).tokens(torch.zeros(1, 1, 16, 16));"
         "sys.exit('torchvision' in sys.modules)"
     )
