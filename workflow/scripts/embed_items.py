@@ -10,7 +10,8 @@ from cairn.provenance import Job, script
 
 
 def main(job: Job, config: dict, items: list[Path], weights: list[Path], features, card, threads) -> None:
-    facts = embed_items(parse(EmbedJob, config), items, weights, features, threads)
+    sets = {path.parent.name: path for path in items}
+    facts = embed_items(parse(EmbedJob, config), sets, weights, features, threads)
     job.card(card, [*items, *weights], [features], **facts)
 
 

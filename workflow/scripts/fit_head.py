@@ -10,9 +10,9 @@ from cairn.config.bench import HeadJob
 from cairn.provenance import Job, script
 
 
-def main(job: Job, config: dict, features: Path, form: str, targets: Path, model: Path, card: Path) -> None:
-    facts = fit_head(parse(HeadJob, config), Features(features, form), targets, model)
+def main(job: Job, config: dict, features: Path, form: str, targets: Path, model: Path, card: Path, threads: int):
+    facts = fit_head(parse(HeadJob, config), Features(features, form), targets, model, threads=threads)
     job.card(card, [features, targets], [model], **facts)
 
 
-script(__doc__, main, config=json.loads, features=Path, form=str, targets=Path, model=Path, card=Path)
+script(__doc__, main, config=json.loads, features=Path, form=str, targets=Path, model=Path, card=Path, threads=int)

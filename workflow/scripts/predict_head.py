@@ -10,10 +10,10 @@ from cairn.config.bench import HeadJob
 from cairn.provenance import Job, script
 
 
-def main(job: Job, config: dict, features: Path, form: str, model: Path, pairs: list[Path], predictions, card) -> None:
-    facts = predict_head(parse(HeadJob, config), Features(features, form), model, predictions, pairs)
+def main(job: Job, config: dict, features: Path, form: str, model: Path, pairs: list[Path], predictions, card, threads):
+    facts = predict_head(parse(HeadJob, config), Features(features, form), model, predictions, *pairs, threads=threads)
     job.card(card, [features, model, *pairs], [predictions], **facts)
 
 
 one = dict.fromkeys(("features", "model", "predictions", "card"), Path)
-script(__doc__, main, config=json.loads, form=str, pairs=[Path], **one)
+script(__doc__, main, config=json.loads, form=str, pairs=[Path], threads=int, **one)

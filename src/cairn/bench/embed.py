@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,14 @@ from cairn.ssl.draws import derived_seed
 from cairn.train.devices import describe, set_up
 
 
-def embed_items(job: EmbedJob, items: Path, weights: Sequence[Path], features: Path, threads: int) -> dict[str, Any]:
-    """Write the features of a set of items; returns facts for the card.
+def embed_items(
+    job: EmbedJob, items: Mapping[str, Path], weights: Sequence[Path], features: Path, threads: int
+) -> dict[str, Any]:  # fmt: skip
+    """Write the features of a data set's items; returns facts for the card.
 
     Args:
         job: network, input contract, seed.
-        items: the set of items.
+        items: the set of items of each form.
         weights: the pretrained encoder, or none: then its random start, the same as a pretraining's.
         features: the file.
         threads: of torch.
@@ -65,5 +67,6 @@ def embed_items(job: EmbedJob, items: Path, weights: Sequence[Path], features: P
         return network_input(stack_SHW, job.contract)[0]
 
     tokens: Any = source.tokens_of_volume
-    found = write_features(features, embed(read_items(items), tokens, prepare, device), made_by)
-    return {"encoder": loaded, "contract": job.contract.name, **found, **describe(torch.device(device), True)}
+    sets = {form: embed(read_items(path), tokens, prepare, device) for form, path in items.items()}
+    found = write_features(features, sets, made_by)
+    return {"encoder": loaded, "contract": job.contract.name, "forms": found, **describe(torch.device(device), True)}

@@ -1,7 +1,8 @@
-"""Features of a set of items by one frozen encoder: computed once, read by every head of every task on that set.
+"""Features of a data set's items by one frozen encoder: computed once, read by every head of every task on them.
 
-One safetensors file: ``class`` ``[T, D]``, ``patches`` ``[T, h, w, D]`` (float16), ``coverage`` ``[T, h, w]`` (bytes),
-where T counts the slices of all items in turn; keys and numbers of slices stand in the metadata.
+One safetensors file. For each form of items it holds ``{form}/class`` ``[T, D]``, ``{form}/patches`` ``[T, h, w, D]``
+(float16) and, with masks, ``{form}/coverage`` ``[T, h, w]`` (bytes), where T counts the slices of all items in turn;
+keys and numbers of slices stand in the metadata.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -84,78 +86,106 @@ def embed(items: Iterable[Item], tokens: Tokens, prepare: Prepare, device: torch
         yield Embedded(item.key, class_SD, patches_ShwD, coverage)
 
 
-def write_features(path: Path, found: Iterable[Embedded], facts: Mapping[str, Any]) -> dict[str, Any]:
+def write_features(
+    path: Path, sets: Mapping[str, Iterable[Embedded]], facts: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:  # fmt: skip
     """Write a features file; memory holds one item. Equal features give equal bytes.
 
     Args:
         path: the file.
-        found: features, in turn.
+        sets: features of the items of each form, in turn.
         facts: who made them; heads go with features of equal facts alone.
 
     Returns:
-        Numbers for the card.
+        Numbers for the card, by form.
 
     Raises:
-        CairnError: without an item, and where items differ in masks or tokens.
+        CairnError: for a form without an item, and where its items differ in masks or tokens.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_left_overs(path.parent)
-    keys: list[str] = []
-    slices: list[int] = []
-    shapes: set[tuple[int, ...]] = set()
     with disk_errors(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=".tmp-") as folder:
-        files = {name: Path(folder) / name for name in ("class", "patches", "coverage")}
-        with files["class"].open("wb") as a, files["patches"].open("wb") as b, files["coverage"].open("wb") as c:
+        spilled = {form: _Spilled(Path(folder) / str(n), form, found) for n, (form, found) in enumerate(sets.items())}
+        parts = [part for form in spilled.values() for part in form.parts()]
+        forms = {form: {"keys": found.keys, "slices": found.slices} for form, found in spilled.items()}
+        write_parts(path, parts, json.dumps({"format": FORMAT, "facts": facts, "forms": forms}, sort_keys=True))
+    return {form: found.numbers for form, found in spilled.items()}
+
+
+class _Spilled:
+    """Features of one form, item by item into files of their own: how many there are is known at the end."""
+
+    def __init__(self, folder: Path, form: str, found: Iterable[Embedded]) -> None:
+        folder.mkdir()
+        self.form, self.keys, self.slices = form, list[str](), list[int]()
+        self.files = {name: folder / name for name in ("class", "patches", "coverage")}
+        shapes: set[tuple[int, ...]] = set()
+        with ExitStack() as stack:
+            a, b, c = (stack.enter_context(file.open("wb")) for file in self.files.values())
             for item in found:
-                keys.append(item.key)
-                slices.append(len(item.tokens))
+                self.keys.append(item.key)
+                self.slices.append(len(item.tokens))
                 shapes.add((*item.patches.shape[1:], int(item.coverage is not None)))
                 a.write(np.ascontiguousarray(item.tokens, np.float16).data)
                 b.write(np.ascontiguousarray(item.patches, np.float16).data)
                 if item.coverage is not None:
                     c.write(np.ascontiguousarray(item.coverage, np.uint8).data)
         if len(shapes) != 1:
-            raise CairnError(f"{path}: {len(keys)} items of {len(shapes)} shapes of features.", "One set, one shape.")
-        h, w, d, masked = shapes.pop()
-        total = sum(slices)
-        parts = [_part(files, "class", "F16", (total, d)), _part(files, "patches", "F16", (total, h, w, d))]
-        parts += [_part(files, "coverage", "U8", (total, h, w))] if masked else []
-        meta = {"format": FORMAT, "facts": facts, "keys": keys, "slices": slices}
-        write_parts(path, parts, json.dumps(meta, sort_keys=True))
-    return {"items": len(keys), "slices": total, "patches": [h, w], "features": d, "masks": bool(masked)}
+            reason = f"Items '{form}': {len(self.keys)} items of {len(shapes)} shapes of features."
+            raise CairnError(reason, "Items of a form have one shape, and there is one or more.", "features")
+        *self.grid, self.width, self.masked = shapes.pop()
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """For the card."""
+        shape = {"patches": self.grid, "features": self.width, "masks": bool(self.masked)}
+        return {"items": len(self.keys), "slices": sum(self.slices), **shape}
+
+    def parts(self) -> list[Part]:
+        """Tensors of the form."""
+        cells = [sum(self.slices), *self.grid]
+        kinds: dict[str, tuple[Literal["F16", "U8"], list[int]]] = {
+            "class": ("F16", [cells[0], self.width]), "patches": ("F16", [*cells, self.width]),
+            "coverage": ("U8", cells),
+        }  # fmt: skip
+        return [
+            Part(f"{self.form}/{name}", dtype, tuple(shape), partial(_read, self.files[name]))
+            for name, (dtype, shape) in kinds.items()
+            if name != "coverage" or self.masked
+        ]
 
 
-def _part(files: Mapping[str, Path], name: str, dtype: Literal["F16", "U8"], shape: tuple[int, ...]) -> Part:
-    def read() -> Iterator[bytes]:
-        with files[name].open("rb") as file:
-            while piece := file.read(PIECE):
-                yield piece
-
-    return Part(name, dtype, shape, read)
+def _read(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while piece := file.read(PIECE):
+            yield piece
 
 
 class Features:
-    """A features file, read an item at a time.
+    """Features of the items of one form, read an item at a time.
 
     Args:
         path: the file.
+        form: the form.
 
     Raises:
-        CairnError: when it is missing or no features file.
+        CairnError: when it is missing or no features file, or has no such form.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, form: str) -> None:
+        self.path, self.form = path, form
         header = read_safetensors_header(path)
         try:
             meta = json.loads(header["__metadata__"]["cairn"])
-            self.keys: list[str] = meta["keys"]
-            self.slices: list[int] = meta["slices"]
-            self.facts: dict[str, Any] = meta["facts"]
-            self.shape: tuple[int, int, int] = tuple(header["patches"]["shape"][1:])
+            forms, self.facts = dict(meta["forms"]), dict(meta["facts"])
         except (KeyError, TypeError):
             raise CairnError(f"{path}: no file of features.", "Embed the items again.", code="features") from None
-        self.masked = "coverage" in header
+        if form not in forms:
+            raise CairnError(f"{path}: no items '{form}'.", f"It has {', '.join(forms)}.", code="features")
+        self.keys: list[str] = forms[form]["keys"]
+        self.slices: list[int] = forms[form]["slices"]
+        self.shape: tuple[int, int, int] = tuple(header[f"{form}/patches"]["shape"][1:])
+        self.masked = f"{form}/coverage" in header
         self._starts = np.concatenate([[0], np.cumsum(self.slices)])
         self._place = {key: n for n, key in enumerate(self.keys)}
 
@@ -185,5 +215,7 @@ class Features:
         if key not in self._place:
             raise CairnError(f"{self.path}: has no item {key}.", "Embed the items again.", code="features")
         place = self._place[key]
-        rows: npt.NDArray[Any] = self._file.get_slice(name)[int(self._starts[place]) : int(self._starts[place + 1])]
+        rows: npt.NDArray[Any] = self._file.get_slice(f"{self.form}/{name}")[
+            int(self._starts[place]) : int(self._starts[place + 1])
+        ]
         return rows

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from cairn.bench.features import Features
 from cairn.bench.fit import HeadData, choose, read_data, same_maker
@@ -44,7 +45,7 @@ def subset(subjects: Sequence[str], strata: Sequence[int], share: float, seed: i
 
 
 def few_shot_predictions(
-    job: HeadJob, features: Path, targets: Path, test_features: Path, predictions: Path
+    job: HeadJob, features: Features, targets: Path, test_features: Features, predictions: Path, threads: int = 1
 ) -> dict[str, Any]:
     """Fit a head on every share and draw, and predict the test items; returns facts for the card. Sees no test target.
 
@@ -57,6 +58,7 @@ def few_shot_predictions(
         targets: of the training items.
         test_features: of the test items.
         predictions: the table: share, draw, number of training items, and the columns of a table of predictions.
+        threads: of torch.
 
     Raises:
         CairnError: when the task has no curve, or files do not fit each other.
@@ -64,9 +66,9 @@ def few_shot_predictions(
     curve = job.task.frozen.few_shot
     if curve is None or job.task.kind == "registration":
         raise CairnError(f"{job.task.name}: no few-shot curve.", "Give the task 'frozen.few_shot'.", "config")
-    made_by = Features(features)
-    data = read_data(job.task, made_by, targets)
-    test = same_maker(Features(test_features), made_by.facts, test_features)
+    torch.set_num_threads(threads)
+    data = read_data(job.task, features, targets)
+    test = same_maker(test_features, features.facts)
     rows, left, rates = [], {}, []
     for share in curve.shares:
         draws = 1 if share == 1 else curve.draws

@@ -60,8 +60,8 @@ def read_data(task: BenchTask, features: Features, targets: Path) -> HeadData:
 
 
 def fit_head(
-    job: HeadJob, features: Path, targets: Path, head: Path, val_features: Path | None = None,
-    val_targets: Path | None = None,
+    job: HeadJob, features: Features, targets: Path, head: Path, val_features: Features | None = None,
+    val_targets: Path | None = None, threads: int = 1,
 ) -> dict[str, Any]:  # fmt: skip
     """Fit the head of one task and write it once.
 
@@ -72,6 +72,7 @@ def fit_head(
         head: the file: safetensors, with the task and what made the features in its metadata.
         val_features: of a validation part, where the data set has one; else subjects are held back.
         val_targets: its targets.
+        threads: of torch.
 
     Returns:
         Facts for the card, among them the validation of every rate.
@@ -79,7 +80,8 @@ def fit_head(
     Raises:
         CairnError: for items, features or targets that do not fit each other, and for training items of one class.
     """
-    made_by = Features(features)
+    torch.set_num_threads(threads)
+    made_by = features
     if job.task.kind == "registration":
         from cairn.bench.registration import fit_basis
 
@@ -88,7 +90,7 @@ def fit_head(
         data = read_data(job.task, made_by, targets)
         held = None
         if val_features is not None and val_targets is not None:
-            held = read_data(job.task, same_maker(Features(val_features), made_by.facts, val_features), val_targets)
+            held = read_data(job.task, same_maker(val_features, made_by.facts), val_targets)
         tensors, facts = choose(job.task, data, job.seed, held)
     meta = {
         "kind": "head", "task": job.task.model_dump(mode="json"), "features": made_by.facts, "facts": facts,
@@ -97,7 +99,7 @@ def fit_head(
     return {**facts, "head_sha256": sha256(head)}
 
 
-def same_maker(features: Features, facts: Mapping[str, Any], path: Path) -> Features:
+def same_maker(features: Features, facts: Mapping[str, Any]) -> Features:
     """The features, if the encoder that made them is the head's.
 
     Raises:
@@ -105,7 +107,7 @@ def same_maker(features: Features, facts: Mapping[str, Any], path: Path) -> Feat
     """
     if features.facts != facts:
         odd = sorted(k for k in {*features.facts, *facts} if features.facts.get(k) != facts.get(k))
-        reason = f"{path}: these features differ from the head's in {', '.join(odd)}."
+        reason = f"{features.path}: these features differ from the head's in {', '.join(odd)}."
         raise CairnError(reason, "Embed both sets with the same encoder.", "features")
     return features
 

@@ -11,11 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cairn.bench.items import Item, write_items
-from cairn.bench.pairs import choose_pairs, write_pairs
-from cairn.bench.targets import target_cells, write_targets
+from cairn.bench.pairs import choose_pairs, write_pair_labels, write_pairs
 from cairn.config.bench import ItemForm, ItemsJob
 from cairn.errors import CairnError
-from cairn.io.atomic import read_json
+from cairn.io.atomic import read_json, write_json
 from cairn.io.geometry import labels_to_grid, mask_to_grid
 from cairn.io.nifti import read_label_map
 from cairn.io.sessions import Session, open_sessions
@@ -24,6 +23,7 @@ from cairn.ssl.draws import generator
 
 Array = npt.NDArray[Any]
 STRUCTURE = "structure"
+LABELS = "labels"
 
 
 @dataclass(frozen=True)
@@ -73,72 +73,45 @@ class Made:
 
 
 def make_items(
-    job: ItemsJob, shards: Sequence[Path], anatomies: Sequence[Path], items: Path, targets: Mapping[str, Path],
-    pairs: Path | None = None,
+    job: ItemsJob, shards: Sequence[Path], anatomies: Sequence[Path], items: Path, truth: Path, pairs: Path
 ) -> dict[str, Any]:  # fmt: skip
-    """Write the items of a data set in one form, and the targets of every task apart from them.
+    """Write the items of a data set in one form, and their truth apart from them.
 
     Args:
-        job: form and targets.
+        job: the form.
         shards: indexes of the data set's shards, preprocessed raw.
         anatomies: its truth.
-        items: the set of items, without targets.
-        targets: a table for each task of ``job.targets``; label maps of pairs lie beside a registration's, in
-            ``{table's name}_labels/``.
-        pairs: form ``volume`` with pairs: who is moved onto whom.
+        items: the set of items, without any target.
+        truth: what is true of every item and pair (`cairn.bench.targets.item_targets`); label maps of pairs lie beside
+            it, in ``labels/``.
+        pairs: who is moved onto whom; empty without pairs.
 
     Returns:
-        Facts for the card: items, targets by task, and sessions that were left out.
+        Facts for the card: items, pairs, and sessions that were left out.
 
     Raises:
-        CairnError: when the truth lacks what a task asks for, or no item comes out.
+        CairnError: when no item comes out, or a session of a pair has no label map.
     """
-    if set(targets) != set(job.targets):
-        raise CairnError("One table of targets a task.", f"Tasks: {', '.join(job.targets)}.", "config")
     sessions, made = [], Made()
-    truth = read_truth(anatomies)
+    known = read_truth(anatomies)
     for session in open_sessions(shards):
         lacking = job.form.sequence not in session.sequences
-        if lacking or session.key not in truth:
+        if lacking or session.key not in known:
             made.skipped[session.key] = f"lacks {job.form.sequence}" if lacking else "has no truth"
         else:
             sessions.append(session)
-    count = write_items(items, _items(job, sessions, truth, made))
-    counts = {}
-    for name, target in job.targets.items():
-        if target.kind == "registration":
-            continue
-        rows = []
-        for subject, item, known in made.truths:
-            cells = target_cells(target, known, f"{name}: {subject}/{item}")
-            rows += [{"subject": subject, "session": item, **cells}] if cells else []
-        write_targets(targets[name], target, rows)
-        counts[name] = len(rows)
-    if job.form.pairs:
-        counts |= _pairs(job, sessions, truth, targets, pairs)
-    return {"items": count, "targets": counts, "skipped": made.skipped}
-
-
-def _pairs(
-    job: ItemsJob, sessions: Sequence[Session], truth: Mapping[str, Truth], targets: Mapping[str, Path],
-    pairs: Path | None,
-) -> dict[str, int]:  # fmt: skip
-    if pairs is None:
-        raise CairnError("form 'volume' with pairs: no path of their table.", "Give one.", "config")
-    chosen = choose_pairs(sessions, job.form.pairs, job.seed)
+    count = write_items(items, _items(job, sessions, known, made))
+    chosen = choose_pairs(sessions, job.form.pairs, job.seed) if job.form.pairs else []
     write_pairs(pairs, chosen)
 
-    def labels(session: Session, mask: str) -> Array | None:
-        found = truth[session.key].mask(session, mask, job.form)
+    def labels(session: Session) -> Array | None:
+        found = known[session.key].mask(session, job.form.mask, job.form)
         return None if found is None else cut(session, found, job.form)
 
-    counts = {}
-    for name, target in job.targets.items():
-        if target.kind == "registration":
-            from cairn.bench.pairs import write_pair_targets
-
-            counts[name] = write_pair_targets(targets[name], target, job.form, chosen, labels)
-    return counts
+    maps = write_pair_labels(truth.parent / LABELS, chosen, labels, len(job.form.structures))
+    rows = [{"subject": subject, "session": item, "truth": found} for subject, item, found in made.truths]
+    write_json(truth, {"items": rows, "pairs": maps})
+    return {"items": count, "pairs": len(chosen), "skipped": made.skipped}
 
 
 def _items(

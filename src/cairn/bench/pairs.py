@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from cairn.bench.items import PAIR_COLUMNS
-from cairn.bench.registration import write_pair_labels
-from cairn.bench.targets import write_targets
-from cairn.config.bench import BenchTarget, ItemForm
+from cairn.bench.registration import read_label_maps, write_label_maps
+from cairn.config.bench import TargetsJob
 from cairn.errors import CairnError
+from cairn.io.atomic import sha256
 from cairn.io.sessions import Session
 from cairn.io.tables import write_table
 from cairn.ssl.draws import generator
 
 Array = npt.NDArray[Any]
-Labels = Callable[[Session, str], Array | None]
+Labels = Callable[[Session], Array | None]
 
 
 @dataclass(frozen=True)
@@ -60,37 +61,56 @@ def write_pairs(path: Path, pairs: Sequence[Pair]) -> None:
     write_table(path, sorted(rows, key=lambda r: (r["subject"], r["session"])), PAIR_COLUMNS)
 
 
-def write_pair_targets(path: Path, target: BenchTarget, form: ItemForm, pairs: Sequence[Pair], labels: Labels) -> int:
-    """Write the label maps of every pair, and the table that names them; returns their number.
+def write_pair_labels(folder: Path, pairs: Sequence[Pair], labels: Labels, structures: int) -> list[dict[str, Any]]:
+    """Write the label maps of every pair; a row for each: its names, the file's name and hash.
 
     Args:
-        path: the table.
-        target: ``key`` names the mask (default ``structures``), ``classes`` what is scored.
-        form: names all labels of the mask.
+        folder: where they go; what an earlier run left there goes.
         pairs: who with whom.
         labels: gives a session's label map on its item's grid.
+        structures: number of labels.
 
     Raises:
-        CairnError: when a session has no such mask, or a class is none of its structures (code ``label``).
+        CairnError: when a session has no such map (code ``label``).
     """
-    mask = target.key or "structures"
-    unknown = sorted(set(target.classes) - set(form.structures))
-    if unknown:
-        reason = f"registration: {', '.join(unknown)} is none of the structures."
-        raise CairnError(reason, f"There are {', '.join(form.structures)}.", "label")
-    numbers = np.zeros(256, np.uint8)
-    for number, name in enumerate(target.classes, start=1):
-        numbers[form.structures.index(name) + 1] = number
-    folder, rows = path.parent / f"{path.stem}_labels", []
+    shutil.rmtree(folder, ignore_errors=True)
+    rows = []
     for pair in pairs:
         maps = []
         for session in (pair.moving, pair.fixed):
-            found = labels(session, mask)
+            found = labels(session)
             if found is None:
-                raise CairnError(f"{session.key}: has no mask '{mask}'.", "Registration is scored by it.", "label")
-            maps.append(numbers[found])
+                raise CairnError(f"{session.key}: has no label map.", "Registration is scored by it.", "label")
+            maps.append(found)
         file = folder / f"{pair.names['subject']}_{pair.names['session']}.safetensors"
-        write_pair_labels(file, maps[0], maps[1], len(target.classes))
-        rows.append({**pair.names, "mask": f"{folder.name}/{file.name}", "mask_sequence": form.sequence})
-    write_targets(path, target, rows)
-    return len(rows)
+        write_label_maps(file, maps[0], maps[1], structures)
+        rows.append({**pair.names, "labels": file.name, "sha256": sha256(file)})
+    return sorted(rows, key=lambda r: (r["subject"], r["session"]))
+
+
+def pair_targets(
+    truth: Path, rows: Sequence[Mapping[str, Any]], targets: Path, job: TargetsJob
+) -> list[dict[str, Any]]:
+    """Rows of a registration's targets, with label maps of its classes alone, in ``{table's name}_labels/``.
+
+    Raises:
+        CairnError: when a class is none of the structures, or a map is not the one that was made (code ``label``).
+    """
+    unknown = sorted(set(job.task.classes) - set(job.form.structures))
+    if unknown:
+        reason = f"registration: {', '.join(unknown)} is none of the structures."
+        raise CairnError(reason, f"There are {', '.join(job.form.structures)}.", "label")
+    numbers = np.zeros(256, np.uint8)
+    for number, name in enumerate(job.task.classes, start=1):
+        numbers[job.form.structures.index(name) + 1] = number
+    folder, found = targets.parent / f"{targets.stem}_labels", []
+    shutil.rmtree(folder, ignore_errors=True)
+    for row in rows:
+        source = truth.parent / "labels" / row["labels"]
+        if not source.is_file() or sha256(source) != row["sha256"]:
+            raise CairnError(f"{source}: not the label map that was made.", "Make the items again.", "label")
+        moving, fixed = read_label_maps(source)
+        write_label_maps(folder / source.name, numbers[moving], numbers[fixed], len(job.task.classes))
+        names = {"subject": row["subject"], "session": row["session"]}
+        found.append({**names, "mask": f"{folder.name}/{source.name}", "mask_sequence": job.form.sequence})
+    return found

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from cairn.bench.features import Features
 from cairn.bench.fit import answers, same_maker
@@ -26,7 +27,7 @@ FIELDS = "fields"
 
 
 def predict_head(
-    job: HeadJob, features: Path, head: Path, predictions: Path, pairs: Path | None = None
+    job: HeadJob, features: Features, head: Path, predictions: Path, pairs: Path | None = None, threads: int = 1
 ) -> dict[str, Any]:
     """Predict every item of a features file, or every pair of a table of pairs.
 
@@ -39,6 +40,7 @@ def predict_head(
         head: from `cairn.bench.fit.fit_head`.
         predictions: the table.
         pairs: registration: who is moved onto whom (columns ``subject session moving fixed``).
+        threads: of torch.
 
     Returns:
         Facts for the card.
@@ -46,9 +48,10 @@ def predict_head(
     Raises:
         CairnError: when the head is another task's or another encoder's, or a file is damaged.
     """
+    torch.set_num_threads(threads)
     meta = read_meta(head)
     check_head(job.task, meta, head)
-    found = same_maker(Features(features), meta["features"], features)
+    found = same_maker(features, meta["features"])
     tensors = {name: tensor.numpy() for name, tensor in read_tensors(head).items()}
     if job.task.kind == "registration":
         if pairs is None:

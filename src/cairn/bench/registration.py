@@ -140,7 +140,7 @@ def registration_dice(labels: Path, field: Path | None = None) -> list[float]:
     """Dice of every structure of a pair after its predicted field; without one, before: aligned by boxes.
 
     Args:
-        labels: ``moving`` and ``fixed`` label maps, and the number of structures (`write_pair_labels`).
+        labels: ``moving`` and ``fixed`` label maps, and the number of structures (`write_label_maps`).
         field: the predicted displacement field (`write_field`).
 
     Raises:
@@ -156,10 +156,20 @@ def registration_dice(labels: Path, field: Path | None = None) -> list[float]:
     return warped_dice(truth["moving"], truth["fixed"], given, int(truth["structures"][0]))
 
 
-def write_pair_labels(path: Path, moving_SHW: Array, fixed_SHW: Array, structures: int) -> None:
+def write_label_maps(path: Path, moving_SHW: Array, fixed_SHW: Array, structures: int) -> None:
     """Label maps of a pair, on the grids of its items; for evaluation alone."""
     maps = {"moving": moving_SHW.astype(np.uint8), "fixed": fixed_SHW.astype(np.uint8)}
     _write(path, {**maps, "structures": np.array([structures], np.uint8)})
+
+
+def read_label_maps(path: Path) -> tuple[Array, Array]:
+    """The moving and the fixed map of a pair.
+
+    Raises:
+        CairnError: when the file is missing or damaged.
+    """
+    found = _read(path)
+    return found["moving"], found["fixed"]
 
 
 def write_field(path: Path, field: Tensor) -> None:

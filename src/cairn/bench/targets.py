@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cairn.config.bench import BenchKind, BenchTarget
+from cairn.config.bench import BenchKind, BenchTarget, TargetsJob
 from cairn.errors import CairnError
+from cairn.io.atomic import read_json
 from cairn.io.tables import LABEL_COLUMNS, MISSING, read_table, write_table
 
 Floats = npt.NDArray[np.float64]
@@ -22,6 +23,37 @@ SURVIVAL_COLUMNS = ("time", "event")
 def extra_columns(target: BenchTarget) -> tuple[str, ...]:
     """Columns of a task's table beside those of every table of labels."""
     return {"survival": SURVIVAL_COLUMNS, "findings": target.classes}.get(target.kind, ())
+
+
+def item_targets(job: TargetsJob, truth: Path, targets: Path) -> dict[str, Any]:
+    """Write the targets of one task, from the truth of the items that it sees; items without an answer have no row.
+
+    Args:
+        job: what is asked.
+        truth: from `cairn.bench.items_from_shards.make_items`.
+        targets: the table; label maps of a registration lie beside it.
+
+    Returns:
+        Facts for the card.
+
+    Raises:
+        CairnError: when the truth lacks what the task asks for, or no item has an answer (code ``no-labels``).
+    """
+    known = read_json(truth)
+    rows: list[dict[str, Any]] = []
+    if job.task.kind == "registration":
+        from cairn.bench.pairs import pair_targets
+
+        rows = pair_targets(truth, known["pairs"], targets, job)
+    else:
+        for item in known["items"]:
+            names = {"subject": item["subject"], "session": item["session"]}
+            cells = target_cells(job.task, item["truth"], f"{truth}: {'/'.join(names.values())}")
+            rows += [{**names, **cells}] if cells else []
+    if not rows:
+        raise CairnError(f"{truth}: no item has an answer.", "Check the task's 'target'.", "no-labels")
+    write_targets(targets, job.task, rows)
+    return {"targets": len(rows)}
 
 
 def write_targets(path: Path, target: BenchTarget, rows: Iterable[Mapping[str, Any]]) -> None:

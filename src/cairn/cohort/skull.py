@@ -51,7 +51,9 @@ def _eyes(anatomy: Anatomy) -> torch.Tensor:
     for lateral in (0.5 - EYE_AT[0], 0.5 + EYE_AT[0]):
         astray = sum(((box[k] - at) / 0.06) ** 2 for k, at in enumerate((lateral, *EYE_AT[1:])))
         seat = np.unravel_index(int((dark + 2 * fat - 0.2 * astray).argmax()), dark.shape)
-        away = [(torch.arange(n, dtype=torch.float32) - int(i)) * voxel_mm for n, i in zip(dark.shape, seat, strict=True)]
+        away = [
+            (torch.arange(n, dtype=torch.float32) - int(i)) * voxel_mm for n, i in zip(dark.shape, seat, strict=True)
+        ]
         squared = (away[0] ** 2)[:, None, None] + (away[1] ** 2)[None, :, None] + (away[2] ** 2)[None, None, :]
         eyes = torch.maximum(eyes, step(EYE_MM - squared.sqrt(), 0.35 * voxel_mm))
     return eyes

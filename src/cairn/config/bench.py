@@ -31,7 +31,7 @@ class ItemForm(Section):
     sequence: str
     """The sequence that it is cut from."""
     mask: str = ""
-    """Name of the truth's mask; for all but ``volume``."""
+    """Name of the truth's mask; for all but ``volume``, and for that with ``pairs``."""
     structures: tuple[str, ...] = ()
     """Names of the labels 1, 2, … of the mask, for ``structures`` and for pairs."""
     plane: Plane = "axial"
@@ -194,16 +194,23 @@ class BenchTask(BenchTarget):
 
 
 class ItemsJob(Section):
-    """Items of a data set in one form, and the targets of every task that asks something of them."""
+    """Items of a data set in one form."""
 
     dataset: str
     """The data set."""
     form: ItemForm
     """How sessions become items."""
-    targets: Mapping[str, BenchTarget] = Field(min_length=1)
-    """By task."""
     seed: int = 0
     """Decides heights of negatives, numbers of items and pairs."""
+
+
+class TargetsJob(Section):
+    """Targets of one task, read off the truth of items."""
+
+    task: BenchTarget
+    """What is asked."""
+    form: ItemForm
+    """Form of the items."""
 
 
 class ImportItemsJob(Section):

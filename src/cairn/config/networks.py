@@ -28,6 +28,8 @@ class Backbone(Section):
 
     kind: str
     """The backbone."""
+    standardise: bool = Field(default=False, exclude_if=lambda v: not v)
+    """Subtract each input's mean and divide by its deviation first: for shards that hold raw values."""
 
     @property
     @abstractmethod

@@ -58,6 +58,12 @@ class Encoder(nn.Module):  # type: ignore[misc]
         """`forward` for a volume that divides."""
 
 
+def standardised(x_NCXYZ: Tensor) -> Tensor:
+    """Each sample with mean 0 and deviation 1; a constant one becomes 0."""
+    x = x_NCXYZ - x_NCXYZ.mean(dim=(1, 2, 3, 4), keepdim=True)
+    return x / x.square().mean(dim=(1, 2, 3, 4), keepdim=True).sqrt().clamp_min(1e-6)
+
+
 class ResidualEncoder(Encoder):
     """U-Net encoder (strided stem, then residual stages, instance norm).
 

@@ -118,7 +118,9 @@ def overview(sources: Sources) -> bytes:
             _overview(line, sources, rows, own)
         tracks = dict.fromkeys(r["track"] for r in sources.rows)
         many = len(tracks) > 1
-        said = " ".join(f"{sources.title_of(t)}: {standing(sources, t)}" if many else standing(sources, t) for t in tracks)
+        said = " ".join(
+            f"{sources.title_of(t)}: {standing(sources, t)}" if many else standing(sources, t) for t in tracks
+        )
         figure.supxlabel(clean(wrapped(said, 140)), x=0.01, ha="left", fontsize=9, color=MUTED)
         return as_bytes(figure, "png", 140)
 

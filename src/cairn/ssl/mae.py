@@ -16,6 +16,7 @@ from cairn.config.objectives import MaeConfig
 from cairn.io.sessions import Session
 from cairn.nets.blocks import pooled
 from cairn.nets.decoders import LightDecoder
+from cairn.nets.encoder import standardised
 from cairn.nets.registry import build_encoder
 from cairn.ssl.augment import intensity, spatial
 from cairn.ssl.crops import one_sequence
@@ -47,6 +48,8 @@ class MaskedAutoencoder(Objective):
         sequence = one_sequence(session, draw)
         origin = random_origin(session.geometry.shape, config.patch_voxels, draw)
         patch = torch.from_numpy(session.patch(sequence, origin, config.patch_voxels))
+        if self.encoder.config.standardise:
+            patch = standardised(patch[None, None])[0, 0]  # so that the target has one scale too
         target = spatial(patch[None], config.spatial, draw)[0].contiguous()
         hidden = random_mask(config.patch_voxels, config.mask_unit_voxels, config.mask_ratio, draw)
         view = intensity(target, config.intensity, draw).masked_fill(hidden, 0.0)

@@ -59,7 +59,10 @@ def _check_kind(experiment: ExperimentConfig, run: Run, name: str, task: TaskCon
     elif not task.on_sessions and run.method == "classical":
         wrong = f"task '{name}' is told from frozen features, and a classical run has no encoder", "another method"
     elif not task.on_sessions and (run.train_on != "finetune" or run.finetune_mode):
-        wrong = f"task '{name}' has a frozen encoder, and heads of its own training set", "n/a in train_on, finetune_mode"
+        wrong = (
+            f"task '{name}' has a frozen encoder, and heads of its own training set",
+            "n/a in train_on, finetune_mode",
+        )
     if wrong:
         reason = f"{table}: run '{run.run}': {wrong[0]}."
         raise CairnError(reason, f"Take {wrong[1]}, or a track without the task (tracks.*.tasks).", "runs")

@@ -336,7 +336,8 @@ class Names:
             "predict_test": trained,
             "make_items": [{"dataset": d, "form": form} for d, forms in self.item_sets.items() for form in forms],
             "item_targets": [
-                {"dataset": d, "task": t} for t in self.frozen_tasks
+                {"dataset": d, "task": t}
+                for t in self.frozen_tasks
                 for d in dict.fromkeys((self.tasks[t].finetune, self.tasks[t].test))
             ],
             "embed_items": self.embedded,
