@@ -27,7 +27,7 @@ rule make_items:
         accepted=ancient(lambda w: ACCEPTED.format(dataset=w.dataset)),
         leakage=ancient(rules.leakage.output.report),
     output:
-        items=ITEMS,
+        images=ITEMS,
         truth=f"{R}/items/{{dataset}}/{{form}}/truth.json",
         pairs=PAIRS,
         card=f"{R}/items/{{dataset}}/{{form}}/run.json",
@@ -51,7 +51,7 @@ rule make_items:
         "items of {wildcards.dataset}: {wildcards.form}"
     shell:
         "python workflow/scripts/make_items.py --config {params.config:q} --shards {input.shards:q}"
-        " --anatomies {input.anatomies:q} --items {output.items} --truth {output.truth} --pairs {output.pairs}"
+        " --anatomies {input.anatomies:q} --items {output.images} --truth {output.truth} --pairs {output.pairs}"
         " --card {output.card} > {log} 2>&1"
 
 
@@ -88,7 +88,7 @@ rule item_targets:
 rule embed_items:
     """Embed the items of a data set, in all their forms, with one encoder."""
     input:
-        items=lambda w: [ITEMS.format(dataset=w.dataset, form=form) for form in PLAN.item_sets[w.dataset]],
+        images=lambda w: [ITEMS.format(dataset=w.dataset, form=form) for form in PLAN.item_sets[w.dataset]],
         encoder=encoder_of,
     output:
         features=FEATURES,
@@ -111,6 +111,6 @@ rule embed_items:
     message:
         "embed {wildcards.dataset} with {wildcards.run}, seed {wildcards.seed}"
     shell:
-        "python workflow/scripts/embed_items.py --config {params.config:q} --items {input.items:q}"
+        "python workflow/scripts/embed_items.py --config {params.config:q} --items {input.images:q}"
         " --weights {input.encoder:q} --features {output.features} --card {output.card} --threads {threads}"
         " > {log} 2>&1"
