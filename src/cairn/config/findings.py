@@ -11,7 +11,8 @@ from cairn.config.networks import NetworkConfig
 Family = Literal["masked", "contrastive", "context", "hybrid", "distillation", "predictive"]
 FAMILIES: Mapping[str, Family] = {
     "mae": "masked", "simclr": "contrastive", "moco": "contrastive", "vicreg": "contrastive", "voco": "context",
-    "hybrid": "hybrid", "subject_sequence": "hybrid", "dino": "distillation", "jepa": "predictive",
+    "hybrid": "hybrid", "subject_sequence": "hybrid", "dino": "distillation", "curia": "distillation",
+    "jepa": "predictive",
 }  # fmt: skip
 """Family of each kind of objective. FOMO25 tells apart masked or otherwise local reconstruction, purely global
 objectives, and hybrids of both; the finer division is ours."""
