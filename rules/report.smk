@@ -8,6 +8,7 @@ why:   a reader sees ranks with their uncertainty, what was run and what it cost
 
 TEST_SETS = sorted({PLAN.tasks[name].test for name in PLAN.session_tasks})
 NO_NUMBER = (
+    "absent_tasks",
     "tracks",
     "findings",
     "findings_page",
@@ -21,6 +22,34 @@ CARDS = expand(rules.fetch_package.output.card, archive=PLAN.packages) + outputs
 HISTORIES = outputs("pretrain_encoder", "finetune_model", only="history")
 
 
+rule absent_tasks:
+    """List the tasks of CuriaBench whose data are not here: never filled in, always named."""
+    input:
+        registry=str(BASE / "config/curiabench.yaml"),
+    output:
+        absent=f"{R}/report/absent.json",
+        card=f"{R}/report/absent.run.json",
+    log:
+        f"{R}/logs/absent_tasks.log",
+    benchmark:
+        f"{R}/benchmarks/absent_tasks.jsonl"
+    conda:
+        "../envs/cairn.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        config=lambda w: PLAN.absent_job(),
+        code=code_of("absent_tasks"),
+        pins=pins_of("absent_tasks"),
+    message:
+        "absent tasks"
+    shell:
+        "python workflow/scripts/absent_tasks.py --config {params.config:q} --registry {input.registry}"
+        " --absent {output.absent} --card {output.card} > {log} 2>&1"
+
+
 rule report:
     """Write the leaderboard's page and figure."""
     input:
@@ -32,7 +61,9 @@ rule report:
         histories=HISTORIES,
         shards=[f for d in TEST_SETS for f in shard_files(d, SHARD_INDEX)],
         labels=[LABELS.format(dataset=d) for d in TEST_SETS],
-        predictions=outputs("predict_test", only="predictions"),
+        predictions=outputs("predict_test", "predict_head", only="predictions"),
+        curves=outputs("few_shot_curve", only="curve"),
+        absent=outputs("absent_tasks", only="absent"),
         manifests=[rules.manifest.output.manifest.format(dataset=d) for d in PLAN.datasets],
     output:
         page=f"{R}/report/index.html",
@@ -59,6 +90,7 @@ rule report:
         " --tracks {input.tracks} --stability {input.stability} --cases {input.cases:q} --cards {input.cards:q}"
         " --histories {input.histories:q} --shards {input.shards:q}"
         " --labels {input.labels:q} --predictions {input.predictions:q} --manifests {input.manifests:q}"
+        " --few-shot {input.curves:q} --absent {input.absent:q}"
         " --page {output.page} --figure {output.figure} --card {output.card} > {log} 2>&1"
 
 

@@ -137,6 +137,12 @@ class Plan(Names):
         plain = {"name": task, **self._bench_target(task), "frozen": self.tasks[task].frozen}
         return _json({"run": run, "seed": _seed(self.experiment.seed, "0"), "task": plain})
 
+    def absent_job(self) -> str:
+        """What listing CuriaBench's absent tasks needs: where its files would lie, and which are there."""
+        root = self.root / (self.experiment.curiabench or "data/CuriaBench")
+        there = sorted({p.parent.name + "/" + p.name.split("-")[0] for p in root.glob("*/*-*.parquet")})
+        return _json({"root": str(self._place(str(root))), "there": there})
+
     def _bench_target(self, task: str) -> dict[str, Any]:
         section = self.tasks[task]
         return {"kind": section.kind, "key": section.target, "classes": list(section.classes)}

@@ -8,7 +8,10 @@ from cairn.config.evaluate import ReportJob
 from cairn.provenance import Job, script
 from cairn.report.page import write_report
 
-FILES = ("tracks", "stability", "cases", "cards", "histories", "shards", "labels", "predictions", "manifests")
+FILES = (
+    "tracks", "stability", "cases", "cards", "histories", "shards", "labels", "predictions", "few_shot", "absent",
+    "manifests",
+)  # fmt: skip
 
 
 def main(job: Job, config: dict, leaderboard: Path, page: Path, figure: Path, card: Path, **files: list[Path]) -> None:

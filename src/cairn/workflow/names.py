@@ -345,6 +345,7 @@ class Names:
             "predict_head": headed,
             "few_shot": self.curves,
             "few_shot_curve": self.curves,
+            "absent_tasks": [{}] if self.frozen_tasks else [],
             "evaluate_run": self.entries(self.tasks),
             "tracks": [{}],
             "leaderboard": [{}],
