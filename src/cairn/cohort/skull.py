@@ -15,6 +15,7 @@ from cairn.cohort.plan import Visit
 
 VAULT = 0.33  # height in the brain's box from which bone is vault
 FACE = 0.60  # place from back to front in the brain's box from which what lies below the vault is face
+SINUS = (0.13, 0.75, 0.43)  # beside the midline, from back to front, and up to which ethmoid and frontal sinuses reach
 TABLE_MM = 1.8  # thickness of the inner and outer table
 WALL_MM = 2.4  # thickness of the walls of sinuses
 EYE_MM = 12.0  # radius of an eye
@@ -37,7 +38,9 @@ def add_skull(anatomy: Anatomy, visit: Visit) -> None:
     anatomy.overlays["diploe"] = step(inside - TABLE_MM, 0.5) * spongy
     honeycomb = step(anatomy.field(visit, "mastoid", 2.5) + 0.2, 0.25) * step((box[0] - 0.5).abs() - 0.22, 0.02)
     honeycomb = honeycomb * step(0.52 - box[1], 0.02) * step(box[1] - 0.25, 0.02)
-    hollow = torch.maximum(step(box[1] - FACE, 0.02), honeycomb) * (1 - vault)
+    sinuses = step(SINUS[0] - (box[0] - 0.5).abs(), 0.02) * step(box[1] - SINUS[1], 0.02) * step(SINUS[2] - box[2], 0.02)
+    face = step(box[1] - FACE, 0.02) * (1 - vault)
+    hollow = torch.maximum(torch.maximum(face, sinuses), honeycomb * (1 - vault))
     anatomy.overlays["air-cells"] = step(inside - WALL_MM, 0.5) * hollow * (1 - eyes)
     anatomy.overlays["eyes"] = eyes
 
