@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from cairn.config.base import Section, parse
 from cairn.config.networks import NetworkConfig
@@ -34,6 +34,10 @@ class MappingConfig(Section):
 
     source: str = ""
     """Where the weights come from: a paper, an address, a licence. It goes into the card."""
+    revision: str = Field(default="", pattern="^([0-9a-f]{40}|[0-9a-f]{64})?$")
+    """Which version of the weights: the SHA-256 of their file (64 digits), or the commit of the repository that they
+    were downloaded from (40), in full. It goes into the card, and another file is refused. A network of kind dinov2
+    needs one."""
     exact: Mapping[str, str] = {}
     """Foreign name to ours."""
     rename: tuple[Rename, ...] = ()

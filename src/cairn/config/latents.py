@@ -5,36 +5,16 @@ from __future__ import annotations
 import math
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from cairn.config.augment import IntensityConfig, SpatialConfig
-from cairn.config.base import Section
 from cairn.config.networks import NetworkConfig
+from cairn.config.prototypes import PrototypeConfig, Span, TeacherConfig
 from cairn.config.views import ViewConfig, multiple_of
 from cairn.errors import CairnError
 
 Size = tuple[int, int, int]
 Share = Annotated[float, Field(gt=0, lt=1)]
-
-
-def _ordered(span: tuple[float, float]) -> tuple[float, float]:
-    if not 0 < span[0] <= span[1] <= 1:
-        raise ValueError("two shares, above 0, at most 1, the smaller first")
-    return span
-
-
-Span = Annotated[tuple[float, float], AfterValidator(_ordered)]
-
-
-class TeacherConfig(Section):
-    """A teacher that follows its student as a moving average of the weights."""
-
-    momentum: float = Field(default=0.99, ge=0, le=1)
-    """Share of itself that the teacher keeps at an update, at the start (published: 0.996, for 100 times the steps)."""
-    momentum_end: float = Field(default=0.999, ge=0, le=1)
-    """The same after the ramp. With 1 the teacher stands still from there on."""
-    ramp_steps: int = Field(default=1000, ge=1)
-    """Steps of the ramp, half a cosine; a number, not a share, so that a longer run begins no differently."""
 
 
 class HybridConfig(ViewConfig):
@@ -126,7 +106,7 @@ class SubjectSequenceConfig(ViewConfig):
         deepest_voxels(network.stride, self.patch_voxels, self.kind)
 
 
-class DinoConfig(ViewConfig):
+class DinoConfig(PrototypeConfig, ViewConfig):
     """Self-distillation without labels (DINOv2, Oquab et al. 2023, arXiv 2304.07193) in 3D. Published values, where
     steps and batches are large: learning rate 0.0005 and weight decay 0.04 (section ``pretrain``).
     """
@@ -143,35 +123,6 @@ class DinoConfig(ViewConfig):
     """Least share of a global crop, along each axis, that the other covers too."""
     mask_ratio: Span = (0.1, 0.5)
     """Share of the deepest voxels that are hidden from the student, drawn for each global crop; one at least."""
-    prototypes: int = Field(default=1024, ge=2)
-    """Prototypes of each head (published: 65,536 and more)."""
-    head_hidden: int = Field(default=512, ge=2)
-    """Width of the heads' hidden layers (published: 2048)."""
-    head_bottleneck: int = Field(default=128, ge=2)
-    """Width before the prototypes (published: 256)."""
-    targets: Literal["centring", "sinkhorn"] = "centring"
-    """What keeps the teacher from favouring some prototypes: a running centre (DINO, Caron et al. 2021), or
-    Sinkhorn-Knopp over the batch (DINOv2), which wants a batch of some dozens."""
-    centre_momentum: float = Field(default=0.9, ge=0, lt=1)
-    """Share of itself that the centre keeps at an update."""
-    sinkhorn_iterations: int = Field(default=3, ge=1)
-    """Iterations of Sinkhorn-Knopp."""
-    student_temperature: float = Field(default=0.1, gt=0)
-    """Of the student's softmax."""
-    teacher_temperature: float = Field(default=0.04, gt=0)
-    """Of the teacher's softmax at the start."""
-    teacher_temperature_end: float = Field(default=0.07, gt=0)
-    """The same after the ramp."""
-    temperature_steps: int = Field(default=1000, ge=1)
-    """Steps of the ramp, linear."""
-    dino_weight: float = Field(default=1.0, ge=0)
-    """Of the cross-entropy between whole crops."""
-    ibot_weight: float = Field(default=1.0, ge=0)
-    """Of the cross-entropy at hidden deepest voxels (iBOT, Zhou et al. 2022)."""
-    koleo_weight: float = Field(default=0.1, ge=0)
-    """Of the term that spreads the features of a batch (Sablayrolles et al. 2019), for each global crop."""
-    teacher: TeacherConfig = TeacherConfig()
-    """How the teacher follows; its encoder is what fine-tuning starts from."""
     spatial: SpatialConfig = SpatialConfig()
     """Undergone by each crop on its own."""
     intensity: IntensityConfig = IntensityConfig()

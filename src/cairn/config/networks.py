@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import Field, Tag, model_validator
 
 from cairn.config.base import Section, by_kind, parse
+from cairn.errors import CairnError
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -21,6 +22,9 @@ class Backbone(Section):
 
     Every kind also has ``channels``: those of each stage, finest first.
     """
+
+    dims: ClassVar[int] = 3
+    """Axes of what it encodes: 3 a volume, 2 a slice."""
 
     kind: str
     """The backbone."""
@@ -206,6 +210,85 @@ class VitConfig(Backbone):
         return (self.patch,)
 
 
+class SliceBackbone(Backbone):
+    """Base of every section of an encoder of slices: one stage, a class token and one token a patch.
+
+    Every kind also has ``hidden_size``, the channels of a token.
+    """
+
+    dims: ClassVar[int] = 2
+
+    patch_size: int = Field(default=16, ge=1)
+    """Side of a patch, in pixels; an image's sides must divide by it."""
+    image_size: int = Field(default=512, ge=1)
+    """Side of the image that the encoder is made for, in pixels; it takes others too."""
+
+    @property
+    def strides(self) -> tuple[int]:
+        """That of a patch."""
+        return (self.patch_size,)
+
+    @property
+    def grid(self) -> int:
+        """Patches along a side of the image that the encoder is made for."""
+        return self.image_size // self.patch_size
+
+    @model_validator(mode="after")
+    def _whole_patches(self) -> SliceBackbone:
+        if self.image_size % self.patch_size:
+            raise ValueError(f"image_size: {self.image_size} pixels do not divide into patches of {self.patch_size}")
+        return self
+
+
+class Dinov2Config(SliceBackbone):
+    """The vision transformer of DINOv2 (Oquab et al. 2023) for slices, as Curia releases it: `transformers`' model."""
+
+    kind: Literal["dinov2"] = "dinov2"
+    """The backbone. ``image_size``: learned positions for its patches are kept; for others they are interpolated."""
+    hidden_size: int = Field(default=768, ge=1)
+    """Channels of a token."""
+    layers: int = Field(default=12, ge=1)
+    """Blocks."""
+    heads: int = Field(default=12, ge=1)
+    """Attention heads."""
+    mlp_ratio: int = Field(default=4, ge=1)
+    """Width of a block's inner layer, in widths of a token; a gated one has two thirds of that."""
+    swiglu: bool = True
+    """A gated inner layer (Shazeer 2020) instead of two linear layers with GELU."""
+    layerscale: float = Field(default=1e-5, gt=0)
+    """Start of the learned scale of each block's outputs (Touvron et al. 2021)."""
+    drop_path: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the samples that skip a block in training, the same in every block (Huang et al. 2016)."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Dinov2Config:
+        if self.hidden_size % self.heads:
+            raise ValueError(f"hidden_size: {self.hidden_size} channels do not divide into {self.heads} heads")
+        return self
+
+    @property
+    def channels(self) -> tuple[int]:
+        """One stage."""
+        return (self.hidden_size,)
+
+
+class PixelsConfig(SliceBackbone):
+    """No network: what a linear head makes of the pixels themselves, the floor of every encoder of slices."""
+
+    kind: Literal["pixels"] = "pixels"
+    """The backbone. A patch's token is its pixels, the class token the image averaged to one patch's size."""
+
+    @property
+    def hidden_size(self) -> int:
+        """Pixels of a patch."""
+        return self.patch_size**2
+
+    @property
+    def channels(self) -> tuple[int]:
+        """One stage."""
+        return (self.hidden_size,)
+
+
 def doubled(first: int, count: int) -> tuple[int, ...]:
     """``first``, and each next one twice the last."""
     return tuple(first * 2**i for i in range(count))
@@ -222,7 +305,9 @@ NetworkConfig: TypeAlias = Annotated[
     | Annotated[UnetConfig, Tag("unet")]
     | Annotated[MedNextConfig, Tag("mednext")]
     | Annotated[SwinConfig, Tag("swin")]
-    | Annotated[VitConfig, Tag("vit")],
+    | Annotated[VitConfig, Tag("vit")]
+    | Annotated[Dinov2Config, Tag("dinov2")]
+    | Annotated[PixelsConfig, Tag("pixels")],
     by_kind("residual"),
 ]
 """Any backbone."""
@@ -239,3 +324,21 @@ def parse_network(data: Mapping[str, Any], where: str = "config") -> NetworkConf
         CairnError: naming every offending key.
     """
     return parse(_Network, {"network": data}, where).network
+
+
+def check_dims(network: NetworkConfig, dims: int, what: str) -> None:
+    """Refuse a network of slices where volumes are encoded, and the reverse. The plan asks, before any job starts.
+
+    Args:
+        network: its section.
+        dims: axes of what ``what`` encodes, 2 or 3.
+        what: an objective or a task, as the message names it.
+
+    Raises:
+        CairnError: with code ``config``.
+    """
+    if network.dims != dims:
+        words = {2: "slices", 3: "volumes"}
+        reason = f"{what} is for {words[dims]}, and network {network.kind} encodes {words[network.dims]}."
+        kinds = ("dinov2, pixels", "residual, unet, mednext, swin, vit")[dims - 2]
+        raise CairnError(reason, f"Take a network of kind {kinds}.", code="config")

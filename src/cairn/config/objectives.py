@@ -8,6 +8,7 @@ from pydantic import Field
 
 from cairn.config.augment import IntensityConfig, SpatialConfig
 from cairn.config.contrastive import MocoConfig, SimclrConfig, VicregConfig, VocoConfig
+from cairn.config.curia import CuriaConfig
 from cairn.config.latents import DinoConfig, HybridConfig, JepaConfig, SubjectSequenceConfig
 from cairn.config.networks import NetworkConfig
 from cairn.config.views import ViewConfig, multiple_of
@@ -45,7 +46,8 @@ ObjectiveConfig: TypeAlias = Annotated[
     | HybridConfig
     | SubjectSequenceConfig
     | DinoConfig
-    | JepaConfig,
+    | JepaConfig
+    | CuriaConfig,
     Field(discriminator="kind"),
 ]  # fmt: skip
 """Any objective, told apart by ``kind``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cairn.config.base import Section
 
@@ -12,9 +12,10 @@ from cairn.config.base import Section
 class StripConfig(Section):
     """How the brain is found in the reference scan."""
 
-    method: Literal["deepbet", "template", "given"] = "deepbet"
+    method: Literal["deepbet", "template", "given", "none"] = "deepbet"
     """deepbet: packaged weights. template: the template's mask carried back by registration, then refined by intensity.
-    given: a mask file beside the data set."""
+    given: a mask file beside the data set. none: nothing is taken away, faces included; the mask is what is not air.
+    Then no template is asked for, and ``grid.align`` must be none."""
 
     effort: Literal["quick", "balanced", "full"] = "quick"
     """deepbet only. quick: the box network alone, half a second a head; balanced: the brain network at 192^3, two
@@ -91,6 +92,10 @@ class GridConfig(Section):
 class NormaliseConfig(Section):
     """Intensities, inside the brain."""
 
+    method: Literal["zscore", "none"] = "zscore"
+    """zscore: clipped, zero mean and unit scale inside the mask, 0 outside. none: raw values, Hounsfield units where
+    the scan has them; a shard keeps them as float16, exact to 2048, beyond that to 1 part in 2048."""
+
     clip_percent: tuple[float, float] = (0.1, 99.9)
     """Percentiles of the brain that values are clipped to. Narrow limits flatten small bright lesions: 0.1 % of a brain
     is 1.4 ml."""
@@ -122,3 +127,11 @@ class PreprocessConfig(Section):
 
     max_bad_share: float = Field(default=0.5, ge=0, le=1)
     """A data set is refused when more than this share of a shard's scans is quarantined."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> PreprocessConfig:
+        if self.strip.method == "none" and self.grid.align != "none":
+            raise ValueError("strip.method none finds no brain to bring onto the template: set grid.align to none")
+        if self.normalise.method == "none" and self.n4.enabled:
+            raise ValueError("normalise.method none keeps raw values: set n4.enabled to false")
+        return self

@@ -17,6 +17,8 @@ from cairn.nets.blocks import convolution, residual
 class Encoder(nn.Module):  # type: ignore[misc]
     """Base of every encoder: one input channel, shared by all sequences; `registry.build_encoder` makes them.
 
+    Encoders of slices (`cairn.nets.slice_encoder`) have two axes where it says X, Y, Z.
+
     Args:
         config: the network's section; ``channels``, ``strides`` and ``stride`` say what comes out.
     """
@@ -33,11 +35,23 @@ class Encoder(nn.Module):  # type: ignore[misc]
         Raises:
             CairnError: when an axis does not divide by the deepest stride.
         """
-        if any(n % self.config.stride for n in x_N1XYZ.shape[2:]):
-            size = tuple(x_N1XYZ.shape[2:])
-            reason = f"network {self.config.kind}: volume {size} does not divide by its stride, {self.config.stride}."
-            raise CairnError(reason, f"Take multiples of {self.config.stride}.", code="shape")
+        self.check_size(x_N1XYZ)
         return self.features(x_N1XYZ)
+
+    def check_size(self, x_N1XYZ: Tensor) -> None:
+        """Refuse a batch of volumes, or of slices, that does not divide by the deepest stride.
+
+        Raises:
+            CairnError: with code ``shape``.
+        """
+        size, dims = tuple(x_N1XYZ.shape[2:]), self.config.dims
+        what = {2: "image", 3: "volume"}[dims]
+        if len(size) != dims:
+            reason = f"network {self.config.kind}: a batch of shape {tuple(x_N1XYZ.shape)} is none of {what}s."
+            raise CairnError(reason, f"Give a batch, one channel, {dims} axes.", code="shape")
+        if any(n % self.config.stride for n in size):
+            reason = f"network {self.config.kind}: {what} {size} does not divide by its stride, {self.config.stride}."
+            raise CairnError(reason, f"Take multiples of {self.config.stride}.", code="shape")
 
     @abstractmethod
     def features(self, x_N1XYZ: Tensor) -> list[Tensor]:

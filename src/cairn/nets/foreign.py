@@ -14,10 +14,12 @@ from torch import Tensor
 
 from cairn.config.base import parse
 from cairn.config.foreign import ImportJob, MappingConfig, read_mapping
+from cairn.config.networks import Dinov2Config
 from cairn.errors import CairnError
 from cairn.io.atomic import remove_left_overs, sha256
 from cairn.nets.encoder import seeded
 from cairn.nets.registry import build_encoder
+from cairn.nets.released import check_config, check_revision, renamed, weights_file
 from cairn.nets.weights import read_tensors, save_weights
 from cairn.ssl.draws import derived_seed
 
@@ -141,7 +143,7 @@ def import_weights(config: Mapping[str, Any], foreign: Path, mapping: Sequence[P
 
     Args:
         config: an `ImportJob` as plain data.
-        foreign: their file, safetensors.
+        foreign: their file, safetensors; or, for a network of kind dinov2, a folder as released (`cairn.nets.released`).
         mapping: their mapping file, or none.
         weights: the encoder.
 
@@ -152,7 +154,19 @@ def import_weights(config: Mapping[str, Any], foreign: Path, mapping: Sequence[P
     rules = read_mapping(mapping[0]) if mapping else MappingConfig()
     with seeded(derived_seed(job.seed, "weights")):
         own = build_encoder(job.network).state_dict()
-    given = read_tensors(foreign)
+    file = weights_file(foreign)
+    origin = {
+        "kind": "foreign",
+        "file": file.name,
+        "sha256": check_revision(file, rules.revision),
+        "source": rules.source,
+    }
+    if rules.revision:
+        origin["revision"] = rules.revision
+    given = read_tensors(file)
+    if isinstance(job.network, Dinov2Config):
+        check_config(file, job.network)
+        given = renamed(given)
     tensors, report = convert(given, own, rules)
     _say(foreign, len(own), report)
     if report.surprises:
@@ -164,8 +178,6 @@ def import_weights(config: Mapping[str, Any], foreign: Path, mapping: Sequence[P
             f"{foreign}: these weights do not become the encoder of run '{job.run}' ({parts}).",
             "Account for each in the mapping (docs/how-to/foreign-weights.md), or change the network.", "weights",
         )  # fmt: skip
-    digest = sha256(foreign)
-    origin = {"kind": "foreign", "file": foreign.name, "sha256": digest, "source": rules.source}
     meta = {"kind": "encoder", "network": job.network.model_dump(mode="json"), "objective": origin, "step": 0}
     remove_left_overs(weights.parent)
     save_weights(weights, tensors, meta)

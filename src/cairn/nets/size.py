@@ -15,7 +15,7 @@ import torch
 import yaml
 from torch import nn
 
-from cairn.config.networks import NetworkConfig, parse_network
+from cairn.config.networks import Dinov2Config, NetworkConfig, parse_network
 from cairn.io.atomic import write_text
 from cairn.nets.blocks import parameters
 from cairn.nets.decoders import LightDecoder
@@ -28,6 +28,10 @@ HEAD = """\
 | network | kind | channels | strides | encoder | + light decoder | + fusion, one number | + fusion, skip decoder |
 |---|---|---|---|--:|--:|--:|--:|
 """
+SLICES_HEAD = """\
+| network of slices | kind | hidden size | blocks | heads | image, px | patch, px | encoder |
+|---|---|--:|--:|--:|--:|--:|--:|
+"""
 
 
 def count(build: Callable[[], nn.Module]) -> int:
@@ -37,8 +41,13 @@ def count(build: Callable[[], nn.Module]) -> int:
 
 
 def counts(config: NetworkConfig) -> dict[str, int]:
-    """Weights of the encoder, and of the whole as each use has it: reconstruction, one number a session, a mask."""
+    """Weights of the encoder, and of the whole as each use has it: reconstruction, one number a session, a mask.
+
+    Of an encoder of slices that of the encoder: its heads stand on frozen features.
+    """
     encoder = count(lambda: build_encoder(config))
+    if config.dims == 2:
+        return {"encoder": encoder}
     return {
         "encoder": encoder,
         "reconstruction": encoder + count(lambda: LightDecoder(config)),
@@ -54,13 +63,18 @@ def sizes(path: Path) -> dict[str, NetworkConfig]:
 
 
 def table(networks: dict[str, NetworkConfig]) -> str:
-    """The counts in Markdown."""
-    rows = []
+    """The counts in Markdown: of networks of volumes, then of slices."""
+    rows, slices = [], []
     for name, config in networks.items():
+        if isinstance(config, Dinov2Config):
+            shape = (config.hidden_size, config.layers, config.heads, config.image_size, config.patch_size)
+            numbers = " | ".join(f"{n:,}" for n in (*shape, counts(config)["encoder"]))
+            slices.append(f"| {name} | {config.kind} | {numbers} |\n")
+            continue
         channels, strides = (", ".join(map(str, v)) for v in (config.channels, config.strides))
         numbers = " | ".join(f"{n:,}" for n in counts(config).values())
         rows.append(f"| {name} | {config.kind} | {channels} | {strides} | {numbers} |\n")
-    return HEAD + "".join(rows)
+    return HEAD + "".join(rows) + "\n" + SLICES_HEAD + "".join(slices)
 
 
 def page(root: Path) -> str:

@@ -10,7 +10,7 @@ from cairn.config.preprocess import RegistrationConfig
 from cairn.io.geometry import resample
 from cairn.preprocess.ants_bridge import Schedule, register
 from cairn.preprocess.movement import movement
-from cairn.preprocess.native import Array, Mask, NativeScan, Volume, block_mean
+from cairn.preprocess.native import AIR_HU, Array, Mask, NativeScan, Volume, block_mean
 from cairn.preprocess.resources import Template
 
 BINS = 32
@@ -71,7 +71,8 @@ def rigid_to_reference(reference: Coarse, scan: NativeScan, to_template: Array, 
     Args:
         reference: what `coarse_reference` gives.
         scan: the sequence.
-        to_template: 4x4, template world to reference world, which knows where the brain's midplane is.
+        to_template: 4x4, template world to reference world, which knows where the brain's midplane is; `upright` for
+            a head that no template was laid on.
         config: registration settings.
     """
     moving = block_mean(scan.data, scan.affine, config.spacing_mm)
@@ -126,11 +127,26 @@ def affine_to_template(scan: NativeScan, mask: Mask, template: Template, config:
     brain = _window(np.where(mask, scan.data, 0), mask)
     moving = block_mean(brain, scan.affine, spacing)
     fixed = template.coarse(spacing)
-    inside = np.argwhere(mask)
     start = np.eye(4)
-    start[:3, 3] = scan.affine[:3, :3] @ ((inside.min(0) + inside.max(0)) / 2) + scan.affine[:3, 3] - template.centre
+    start[:3, 3] = box_centre(scan, mask) - template.centre
     turned = register(fixed, moving, "Rigid", start, TEMPLATE, config.seed)
     return register(fixed, moving, "Affine", turned, TEMPLATE, config.seed)
+
+
+def upright(scan: NativeScan, mask: Mask) -> Array:
+    """In place of `affine_to_template`, for a head that was not stripped: not turned, its midplane through its middle.
+
+    4x4 from a world whose origin is the middle of the mask's box to the reference's world mm.
+    """
+    out = np.eye(4)
+    out[:3, 3] = box_centre(scan, mask)
+    return out
+
+
+def box_centre(scan: NativeScan, mask: Mask) -> Array:
+    """World mm of the centre of the mask's bounding box."""
+    where = np.argwhere(mask)
+    return np.asarray(scan.affine[:3, :3] @ ((where.min(0) + where.max(0)) / 2) + scan.affine[:3, 3])
 
 
 def rigid_part(affine: Array, centre: Array) -> Array:
@@ -174,9 +190,12 @@ def _entropy(p: Array) -> float:
 
 
 def _window(data: Array, inside: Mask | None = None) -> Volume:
-    """Cut the brightest voxels off: eyes, fat and vessels would take most of the histogram's bins."""
+    """Cut the brightest voxels off: eyes, fat and vessels would take most of the histogram's bins.
+
+    So would what CT scanners write outside their field of view, far below air; no MR magnitude is touched there.
+    """
     high = np.percentile(data if inside is None else data[inside], 99.5)
-    return np.asarray(np.clip(data, None, high), np.float32)
+    return np.asarray(np.clip(data, AIR_HU, high), np.float32)
 
 
 def _centre_start(reference: Coarse, moving: tuple[Volume, Array]) -> Array:

@@ -19,7 +19,7 @@ QUALITY = 82
 
 
 def session_picture(
-    pictures: Mapping[str, Volume], mask: Mask, geometry: SessionGeometry, template: Template, align: str
+    pictures: Mapping[str, Volume], mask: Mask, geometry: SessionGeometry, template: Template | None
 ) -> bytes:
     """JPEG of a session: per sequence three axial slices, a coronal and a sagittal one; patient's left is left.
 
@@ -27,13 +27,13 @@ def session_picture(
         pictures: volumes on the grid, 0 outside what may be shown.
         mask: the brain on the grid.
         geometry: of the session.
-        template: the brain template, whose outline shows how well the brain lies on it (none with ``align: none``).
-        align: the grid's alignment.
+        template: the brain template, whose outline shows how well the brain lies on it; None where it does not
+            (``align: none``).
     """
     from PIL import Image
 
     outline = None
-    if align != "none":
+    if template is not None:
         step = np.linalg.inv(template.affine) @ geometry.affine
         outline = resample(template.mask.astype(np.float32), step, geometry.shape) >= 0.5
     where = np.argwhere(mask)

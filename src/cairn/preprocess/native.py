@@ -14,6 +14,12 @@ from cairn.io.nifti import open_header, read_scan
 Array = npt.NDArray[Any]
 Volume = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
+AIR_HU = -1000.0
+
+
+def air(sequence: str) -> float:
+    """Raw value of what a scan does not cover: air for CT (a repeat such as ``CT_2`` included), 0 for MR."""
+    return AIR_HU if sequence.split("_")[0] == "CT" else 0.0
 
 
 @dataclass(frozen=True)

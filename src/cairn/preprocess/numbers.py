@@ -38,6 +38,14 @@ def brain_numbers(scan: NativeScan, mask: Mask, to_template: Array, template: Te
     }
 
 
+def head_numbers(scan: NativeScan, mask: Mask) -> dict[str, Any]:
+    """In place of `brain_numbers` for a head that was not stripped: its volume; there is no overlap to speak of."""
+    return {
+        "brain_ml": _r(mask.sum() * abs(np.linalg.det(scan.affine[:3, :3])) / 1000, 1),
+        "template_dice": None, "template_scales": [], "cut_share": _r(_cut_share(mask, scan.data)),
+    }  # fmt: skip
+
+
 def outside_share(mask: Mask, to_grid: Array, shape: tuple[int, int, int]) -> float:
     """Share of a native brain that lies outside the grid; every other voxel is looked at.
 

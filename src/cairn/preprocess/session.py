@@ -16,16 +16,18 @@ from cairn.io.shard import PreprocessedSession, SequenceGeometry, SessionGeometr
 from cairn.preprocess.align import (
     Coarse,
     affine_to_template,
+    box_centre,
     coarse_reference,
     rigid_part,
     rigid_to_reference,
+    upright,
 )
 from cairn.preprocess.bias import field_on_grid
 from cairn.preprocess.grid import box_of, make_grid, to_grid
 from cairn.preprocess.ledger import Ledger, Rejection, SessionFailed
-from cairn.preprocess.native import Array, Mask, NativeScan, Volume, read_native
-from cairn.preprocess.normalise import normalise
-from cairn.preprocess.numbers import brain_numbers, outside_share, rigid_numbers, sequence_numbers
+from cairn.preprocess.native import Array, Mask, NativeScan, Volume, air, read_native
+from cairn.preprocess.normalise import normalise, raw
+from cairn.preprocess.numbers import brain_numbers, head_numbers, outside_share, rigid_numbers, sequence_numbers
 from cairn.preprocess.resources import Resources
 from cairn.preprocess.stripping import brain_mask
 
@@ -144,7 +146,10 @@ def _as_reference(
     with ledger.clock("strip"):
         mask, method = brain_mask(scan, config, resources, mask_file)
     with ledger.clock("template affine"):
-        affine = affine_to_template(scan, mask, resources.brain, config.registration)
+        if method == "none":  # there is no brain to lay onto the template's
+            affine = upright(scan, mask)
+        else:
+            affine = affine_to_template(scan, mask, resources.brain, config.registration)
     with ledger.clock("rigid"):
         coarse = coarse_reference(scan, mask, config.registration)
     return _Reference(name, scan, mask, method, affine, coarse)
@@ -153,15 +158,12 @@ def _as_reference(
 def _make_grid(reference: _Reference, config: PreprocessConfig, resources: Resources) -> _Grid:
     from scipy import ndimage
 
-    scan, centre = reference.scan, resources.brain.centre
-    if config.grid.align == "rigid":
-        to_reference = rigid_part(reference.affine, centre)
-    elif config.grid.align == "affine":
-        to_reference = reference.affine
+    scan = reference.scan
+    if config.grid.align == "none":
+        centre, to_reference = box_centre(scan, reference.mask), np.eye(4)
     else:
-        to_reference = np.eye(4)
-        where = np.argwhere(reference.mask)
-        centre = scan.affine[:3, :3] @ ((where.min(0) + where.max(0)) / 2) + scan.affine[:3, 3]
+        centre = resources.brain.centre
+        to_reference = rigid_part(reference.affine, centre) if config.grid.align == "rigid" else reference.affine
     shape, affine = make_grid(config.grid, centre)
     alone = SequenceGeometry(scan.stored_shape, scan.stored_affine, to_reference)
     geometry = SessionGeometry(shape, affine, {reference.name: alone})
@@ -183,8 +185,9 @@ def _one(ledger: Ledger, name: str, path: Path, reference: _Reference, grid: _Gr
             rigid = rigid_to_reference(reference.coarse, scan, reference.affine, config.registration)
         to_native = rigid.matrix @ grid.to_reference
         numbers = rigid_numbers(rigid, reference.coarse.centre)
+    whole = reference.method == "none"
     with ledger.clock("resample"):
-        box = box_of(grid.shown, 1)
+        box = tuple(slice(0, n) for n in grid.shape) if whole else box_of(grid.shown, 1)
         part, reached = to_grid(scan.data, scan.affine, grid.affine, to_native, box, config.grid.order)
         sampled, covered = np.zeros(grid.shape, np.float32), np.zeros(grid.shape, bool)
         sampled[box], covered[box] = part, reached
@@ -192,8 +195,11 @@ def _one(ledger: Ledger, name: str, path: Path, reference: _Reference, grid: _Gr
         with ledger.clock("N4"):
             sampled[box] /= field_on_grid(scan, grid.mask, grid.affine, to_native, box, config)
     with ledger.clock("normalise"):
-        inside = grid.mask & covered
-        volume = normalise(sampled, inside, config.normalise)
+        inside = covered if whole else grid.mask & covered
+        if config.normalise.method == "none":
+            volume = raw(sampled, inside, air(name))
+        else:
+            volume = normalise(sampled, inside, config.normalise)
         numbers |= sequence_numbers(sampled, grid.mask, covered, scan)
     geometry = SequenceGeometry(scan.stored_shape, scan.stored_affine, to_native)
     return _Made(volume, np.where(grid.shown, sampled, np.float32(0)), geometry, numbers)
@@ -204,6 +210,10 @@ def _result(
     resources: Resources,
 ) -> SessionResult:  # fmt: skip
     names = sorted(made)
+    if reference.method == "none":
+        of_head = head_numbers(reference.scan, reference.mask)
+    else:
+        of_head = brain_numbers(reference.scan, reference.mask, reference.affine, resources.brain)
     scan, back = reference.scan, np.linalg.inv(grid.to_reference)
     numbers = {
         "reference": reference.name,
@@ -212,7 +222,7 @@ def _result(
         "outside_grid": outside_share(reference.mask, np.linalg.inv(grid.affine) @ back @ scan.affine, grid.shape),
         "affine": reference.affine.tolist(),
         "centre_mm": [round(float(c), 2) for c in reference.coarse.centre],
-        **brain_numbers(scan, reference.mask, reference.affine, resources.brain),
+        **of_head,
         "sequences": {n: made[n].numbers for n in names},
     }
     geometry = SessionGeometry(grid.shape, grid.affine, {n: made[n].geometry for n in names})

@@ -11,23 +11,27 @@ from cairn.errors import CairnError
 from cairn.io.geometry import resample
 from cairn.io.nifti import read_mask
 from cairn.preprocess.ants_bridge import Schedule, carry_mask_syn, register
-from cairn.preprocess.native import Mask, NativeScan, block_mean
+from cairn.preprocess.native import AIR_HU, Mask, NativeScan, Volume, block_mean
 from cairn.preprocess.resources import Resources
+from cairn.strip.morphology import fill_holes, largest_component
 from cairn.strip.refine import refine, stripped_already
 
 HEADS = Schedule((200, 100, 20), (3, 2, 1), (2, 1, 0), 20_000)
+HOUNSFIELD = -500.0  # a scan with values below this is in Hounsfield units: no MR magnitude goes there
 LOOK = "Look at the scan; name a brain mask for it (strip method 'given'), or remove it."
 
 
 def brain_mask(
     scan: NativeScan, config: PreprocessConfig, resources: Resources, given: Path | None = None
 ) -> tuple[Mask, str]:
-    """Brain mask of a head in RAS order, and the method that made it.
+    """Brain mask of a head in RAS order, and the method that made it; with method ``none`` the head's.
 
     Raises:
         CairnError: ``no-brain``; with method ``given`` what `cairn.io.nifti.read_mask` raises, or ``mask-shape``.
     """
     method = config.strip.method
+    if method == "none":
+        return head_region(scan), method
     voxel_ml = float(abs(np.linalg.det(scan.affine[:3, :3]))) / 1000
     if method == "given":
         return _given(scan, given), method
@@ -41,6 +45,36 @@ def brain_mask(
     if mask.sum() * voxel_ml < 50:
         raise CairnError(f"{scan.path}: the brain found has {mask.sum() * voxel_ml:.0f} ml.", LOOK, "no-brain")
     return mask, method
+
+
+def head_region(scan: NativeScan) -> Mask:
+    """What is not air: above Otsu's threshold (1979), the largest piece, with what it encloses.
+
+    For sequences in Hounsfield units the threshold lies between air and water whatever bone and metal do, since values
+    are looked at up to water alone; padding below air counts as air. The background of MR is dark: a threshold on the
+    root of its values is less drawn to the brightest fat.
+
+    Raises:
+        CairnError: ``no-brain`` when the scan is constant.
+    """
+    if scan.data.min() < HOUNSFIELD:
+        seen = np.clip(scan.data, AIR_HU, 0)
+    else:
+        seen = np.sqrt(np.clip(scan.data, 0, None))
+    if not seen.min() < seen.max():
+        raise CairnError(f"{scan.path}: the scan is blank.", LOOK, "no-brain")
+    return fill_holes(largest_component(seen > otsu(seen)))
+
+
+def otsu(values: Volume, bins: int = 256) -> float:
+    """The threshold that parts ``values`` into two classes of least variance within (Otsu 1979)."""
+    counts, edges = np.histogram(values, bins)
+    middle = (edges[:-1] + edges[1:]) / 2
+    below, total = np.cumsum(counts)[:-1], counts.sum()
+    sums = np.cumsum(counts * middle)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        between = (sums[-1] * below / total - sums[:-1]) ** 2 / (below * (total - below))
+    return float(edges[1:-1][np.nanargmax(between)])
 
 
 def _given(scan: NativeScan, path: Path | None) -> Mask:

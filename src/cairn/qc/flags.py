@@ -27,7 +27,8 @@ def session_flags(numbers: Numbers, limits: QcConfig) -> list[Flag]:
         numbers: a session's entry in ``{shard}.qc.json``.
         limits: the configured limits.
     """
-    found = list(_brain(numbers, limits))
+    found = list(_brain(numbers, limits)) if numbers["strip"] != "none" else []
+    found += _grid(numbers, limits)
     for name, values in sorted(numbers["sequences"].items()):
         found += (Flag(code, name, text) for code, text in _sequence(values, limits))
         if "fit" in values:
@@ -48,6 +49,9 @@ def _brain(n: Numbers, limits: QcConfig) -> Iterator[Flag]:
         )
     if n["cut_share"] > limits.cut_max:
         yield Flag("cut", "", f"{n['cut_share']:.1%} of the brain's surface lie on the border of the scan.")
+
+
+def _grid(n: Numbers, limits: QcConfig) -> Iterator[Flag]:
     if n["outside_grid"] > limits.outside_grid_max:
         yield Flag("outside-grid", "", f"{n['outside_grid']:.1%} of the brain lie outside the grid; enlarge the box.")
 

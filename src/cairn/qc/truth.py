@@ -34,7 +34,7 @@ def compare(sessions: Iterable[Session], anatomies: Iterable[Path]) -> None:
 def _against(session: Session, root: Path, truth: Mapping[str, Any]) -> dict[str, Any]:
     numbers = session.numbers
     out: dict[str, Any] = {"site": truth["site"], "donor": truth["donor"], "dice": None, "motion": {}}
-    if numbers["reference"] == truth["reference"]:
+    if numbers["reference"] == truth["reference"] and numbers["strip"] != "none":  # else the mask is the head's
         found = read_mask(session.folder / numbers["native_mask"])
         out["dice"] = round(_dice(found, read_mask(root / truth["brain_mask"])), 4)
     motion = {name: np.array(m, float) for name, m in truth["motion"].items()}

@@ -31,9 +31,10 @@ from cairn.nets.registry import build_encoder
 from cairn.ssl.augment import intensity, spatial
 from cairn.ssl.crops import one_sequence
 from cairn.ssl.hidden import hide
-from cairn.ssl.latents_assign import centred, hidden_loss, koleo, sinkhorn, view_loss
+from cairn.ssl.latents_assign import hidden_loss, koleo, view_loss
 from cairn.ssl.latents_crops import Whole, crop_origin, inner_origin, partner_origin
 from cairn.ssl.latents_heads import PrototypeHead
+from cairn.ssl.latents_targets import PrototypeTargets
 from cairn.ssl.mae import random_mask
 from cairn.ssl.objective import Objective, Views
 from cairn.ssl.teacher import Teacher
@@ -52,8 +53,6 @@ class SelfDistillation(Objective):
 
     saved = "teacher_encoder.network"
     updates: Tensor
-    crop_centre: Tensor
-    place_centre: Tensor
 
     def __init__(self, config: DinoConfig, network: NetworkConfig) -> None:
         super().__init__()
@@ -66,8 +65,7 @@ class SelfDistillation(Objective):
         self.teacher_encoder = Teacher(self.encoder, config.teacher)
         self.teacher_crop_head = Teacher(self.crop_head, config.teacher)
         self.teacher_place_head = Teacher(self.place_head, config.teacher)
-        self.register_buffer("crop_centre", torch.zeros(config.prototypes))
-        self.register_buffer("place_centre", torch.zeros(config.prototypes))
+        self.crop_targets, self.place_targets = PrototypeTargets(config), PrototypeTargets(config)
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
 
     def views(self, session: Session, draw: np.random.Generator) -> Views:
@@ -115,20 +113,8 @@ class SelfDistillation(Objective):
         deep = self.teacher_encoder(wide_NXYZ[:, None])[-1]  # a teacher's outputs carry no gradient
         crops = self.teacher_crop_head(pooled(deep))
         places = self.teacher_place_head(deep.movedim(1, -1)[hidden_NXYZ])
-        targets = self._targets(crops, self.crop_centre), self._targets(places, self.place_centre)
-        if self.training:
-            self.crop_centre.lerp_(crops.mean(dim=0), 1 - self.config.centre_momentum)
-            self.place_centre.lerp_(places.mean(dim=0), 1 - self.config.centre_momentum)
-        return targets
-
-    def _targets(self, logits_NK: Tensor, centre_K: Tensor) -> Tensor:
-        c = self.config
-        ramp = min(1.0, int(self.updates) / c.temperature_steps)
-        temperature = c.teacher_temperature + ramp * (c.teacher_temperature_end - c.teacher_temperature)
-        # A validation sees one session at a time: Sinkhorn has nothing to balance there, the running centre has.
-        if c.targets == "sinkhorn" and self.training:
-            return sinkhorn(logits_NK, temperature, c.sinkhorn_iterations)
-        return centred(logits_NK, centre_K, temperature)
+        updates = int(self.updates)
+        return self.crop_targets(crops, updates), self.place_targets(places, updates)
 
     def embed(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Mean and maximum of the teacher's deepest features of the first global crop, ``[N, 2 C]``."""

@@ -1,13 +1,17 @@
-"""Soft assignment to prototypes: a teacher's targets, the losses of a student that must meet them, and their spread."""
+"""Soft assignment to prototypes: a teacher's targets, the losses of a student that must meet them, and their spread.
+
+What is taken over a batch (Sinkhorn's sums, a centre, the nearest other) is taken over that of all processes.
+"""
 
 from __future__ import annotations
 
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.nn import functional
 
+from cairn.ssl.across import global_rows, global_sum, processes
 from cairn.ssl.heads import full_precision
 
 
@@ -22,11 +26,31 @@ def sinkhorn(logits_NK: Tensor, temperature: float, iterations: int) -> Tensor:
     Sinkhorn and Knopp's alternating scaling of ``exp(logits / temperature)``, in logarithms: nothing overflows.
     """
     log = logits_NK / temperature
-    samples, prototypes = log.shape
+    samples = _everywhere(log)
+    if samples == 0:
+        return log
+    share = math.log(samples / log.shape[1])
     for _ in range(iterations):
-        log = log - torch.logsumexp(log, dim=0, keepdim=True) + math.log(samples / prototypes)
+        # One row a process: the sum over all of them, still in logarithms.
+        mass_PK = global_rows(torch.logsumexp(log, dim=0, keepdim=True))
+        log = log - torch.logsumexp(mass_PK, dim=0, keepdim=True) + share
         log = log - torch.logsumexp(log, dim=1, keepdim=True)
     return log.exp()
+
+
+def advance(centre_K: Tensor, logits_NK: Tensor, keep: float) -> None:
+    """Move a running centre, in place, towards the mean of ``logits``; it keeps the share ``keep`` of itself.
+
+    Without any row, as where no place is hidden, it stays.
+    """
+    if rows := _everywhere(logits_NK):
+        mean = logits_NK.mean(dim=0) if processes() == 1 else global_sum(logits_NK.sum(dim=0)) / rows
+        centre_K.lerp_(mean, 1 - keep)
+
+
+def _everywhere(x_N: Tensor) -> int:
+    """Rows of all processes, which may differ in how many they have."""
+    return len(x_N) if processes() == 1 else int(global_sum(torch.tensor(len(x_N), device=x_N.device)))
 
 
 def view_loss(targets_TNK: Tensor, logits_VNK: Tensor, temperature: float) -> Tensor:
@@ -50,7 +74,7 @@ def hidden_loss(targets_MK: Tensor, logits_MK: Tensor, hidden_NXYZ: Tensor, temp
     Args:
         targets_MK: the teacher's at the places that ``hidden`` marks, in its order.
         logits_MK: the student's there.
-        hidden_NXYZ: marks of N crops, at least one each.
+        hidden_NXYZ: marks of N crops, of two or three dimensions; a crop without any counts as 0, as in DINOv2.
         temperature: the student's.
     """
     loss = -(targets_MK * functional.log_softmax(logits_MK / temperature, dim=1)).sum(dim=1)
@@ -63,9 +87,14 @@ def koleo(x_NC: Tensor, tiny: float = 1e-8) -> Tensor:
 
     Sablayrolles et al. 2019 (arXiv 1806.03198), as in DINOv2. ``tiny`` keeps the gradient finite where two are equal.
     """
-    if len(x_NC) < 2:
-        return x_NC.sum() * 0.0
     x = functional.normalize(x_NC, dim=1)
+    everyone = global_rows(x)
+    if len(everyone) < 2:
+        return x_NC.sum() * 0.0
     with torch.no_grad(), full_precision(x):
-        nearest = (x @ x.T).fill_diagonal_(-2.0).argmax(dim=1)
-    return -(functional.pairwise_distance(x, x[nearest], eps=tiny) + tiny).log().mean()
+        own = torch.arange(len(x), device=x.device)
+        first = len(x) * distributed.get_rank() if processes() > 1 else 0
+        likeness = x @ everyone.T
+        likeness[own, first + own] = -2.0
+        nearest = likeness.argmax(dim=1)
+    return -(functional.pairwise_distance(x, everyone[nearest], eps=tiny) + tiny).log().mean()

@@ -31,6 +31,13 @@ class Objective(nn.Module):  # type: ignore[misc]
     def views(self, session: Session, draw: np.random.Generator) -> Views:
         """One sample: tensors by name, of the same shapes for every session. Runs on the CPU, maybe in a thread."""
 
+    def views_at(self, session: Session, draw: np.random.Generator, step: int) -> Views:
+        """One sample of update number ``step`` (from 0), where views change in the course of a training; `views` else.
+
+        A validation takes `views`, so that its numbers can be compared: they are those of the course's end.
+        """
+        return self.views(session, draw)
+
     @abstractmethod
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Loss of a batch of views, stacked along a new first axis."""

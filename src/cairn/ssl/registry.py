@@ -7,6 +7,7 @@ from typing import Any
 from cairn.config.networks import NetworkConfig
 from cairn.config.objectives import ObjectiveConfig
 from cairn.nets.encoder import seeded
+from cairn.ssl.curia import CuriaObjective
 from cairn.ssl.dino import SelfDistillation
 from cairn.ssl.hybrid import HybridAlignment
 from cairn.ssl.jepa import JointEmbeddingPrediction
@@ -28,6 +29,7 @@ OBJECTIVES: dict[str, Any] = {
     "subject_sequence": SubjectSequence,
     "dino": SelfDistillation,
     "jepa": JointEmbeddingPrediction,
+    "curia": CuriaObjective,
 }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from cairn.config.latents import TeacherConfig
+from cairn.config.prototypes import TeacherConfig
 
 
 class Teacher(nn.Module):  # type: ignore[misc]

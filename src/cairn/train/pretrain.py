@@ -95,7 +95,7 @@ class PretrainProblem(Problem):
         for sample in self.processes.share(size):
             place = shuffled(self.seed, "pretrain order", len(self.train), step * size + sample)
             session = self.sessions[self.train[place]]
-            views.append(self.module.views(session, generator(self.seed, "view", step, sample)))
+            views.append(self.module.views_at(session, generator(self.seed, "view", step, sample), step))
         return _stack(views)
 
     def loss(self, batch: Mapping[str, Tensor]) -> Tensor:

@@ -6,14 +6,17 @@ import pytest
 import yaml
 
 from cairn.config.base import Section, parse
-from cairn.config.latents import DinoConfig, HybridConfig, JepaConfig, SubjectSequenceConfig, TeacherConfig
-from cairn.config.networks import ResidualConfig
+from cairn.config.curia import CuriaConfig
+from cairn.config.latents import DinoConfig, HybridConfig, JepaConfig, SubjectSequenceConfig
+from cairn.config.networks import Dinov2Config, ResidualConfig
 from cairn.config.objectives import ObjectiveConfig
+from cairn.config.prototypes import TeacherConfig
 from cairn.config.training import PretrainConfig
 from cairn.errors import CairnError
 
 PAGE = Path(__file__).resolve().parents[3] / "docs/reference/objectives.md"
-SECTIONS = (DinoConfig, HybridConfig, JepaConfig, SubjectSequenceConfig)
+SECTIONS = (CuriaConfig, DinoConfig, HybridConfig, JepaConfig, SubjectSequenceConfig)
+DEFAULTS = {2: Dinov2Config(), 3: ResidualConfig()}
 
 
 class Documented(Section):
@@ -31,13 +34,13 @@ def test_the_documented_sections_are_valid_and_run_on_the_default_network():
     sections = {o.kind: (o, block.pretrain) for block in documented() for o in block.objectives.values()}
     assert set(sections) == {"mae", *(s().kind for s in SECTIONS)}
     for objective, _ in sections.values():
-        objective.check(ResidualConfig())
+        objective.check(DEFAULTS[objective.dims])
     assert sections["dino"][1].learning_rate == 0.0005
 
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_the_defaults_run_on_the_default_network(section):
-    section().check(ResidualConfig())
+    section().check(DEFAULTS[section.dims])
 
 
 @pytest.mark.parametrize("kind", [s().kind for s in SECTIONS])
@@ -53,6 +56,9 @@ def test_what_makes_no_sense_is_refused():
         (DinoConfig, {"mask_ratio": [0.0, 0.5]}),
         (JepaConfig, {"targets": 8}),
         (JepaConfig, {"predictor_channels": 100}),
+        (CuriaConfig, {"stages": [{"px": 32, "from_step": 5}]}),
+        (CuriaConfig, {"stages": [{"px": 32, "from_step": 0}, {"px": 64, "from_step": 0}]}),
+        (CuriaConfig, {"local_px": 128}),
     ):
         with pytest.raises(CairnError, match=next(iter(value))):
             parse(section, value)

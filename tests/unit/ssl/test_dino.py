@@ -64,7 +64,7 @@ def test_loss_is_put_together_as_published(sessions, targets):
     objective.after_update(0)  # the teacher moves a little; no matter
     objective.updates.fill_(25)
     batch = batch_of(objective, sessions)
-    centres = objective.crop_centre.clone(), objective.place_centre.clone()
+    centres = objective.crop_targets.centre.clone(), objective.place_targets.centre.clone()
     with torch.no_grad():
         found = float(objective(batch))
         wide, hidden, local = batch["global"], batch["hidden"], batch["local"]
@@ -93,14 +93,14 @@ def test_centres_follow_in_training_alone(sessions):
     wide = torch.cat([batch["global"][:, 0], batch["global"][:, 1]])[:, None]
     logits = objective.teacher_crop_head(pooled(objective.teacher_encoder(wide)[-1]))
     objective.eval()(batch)
-    assert (objective.crop_centre == 0).all()
+    assert (objective.crop_targets.centre == 0).all()
     expected = torch.zeros(32)
     for _ in range(3):
         objective.train()(batch)
         expected = 0.9 * expected + 0.1 * logits.mean(dim=0)
-        assert torch.allclose(objective.crop_centre, expected, atol=1e-6)
-    assert (objective.place_centre != 0).any()
-    assert {"crop_centre", "place_centre", "updates"} <= set(objective.state_dict())
+        assert torch.allclose(objective.crop_targets.centre, expected, atol=1e-6)
+    assert (objective.place_targets.centre != 0).any()
+    assert {"crop_targets.centre", "place_targets.centre", "updates"} <= set(objective.state_dict())
 
 
 def test_in_a_validation_sinkhorn_leaves_it_to_the_centre(sessions):
@@ -113,11 +113,11 @@ def test_in_a_validation_sinkhorn_leaves_it_to_the_centre(sessions):
 
 def test_the_teachers_temperature_counts_steps(sessions):
     objective = build_objective(config(), NET, 0).eval()
-    logits, centre = torch.randn(4, 32), torch.zeros(32)
+    logits = torch.randn(4, 32)
     for step, temperature in ((0, 0.04), (10, 0.046), (50, 0.07), (5000, 0.07)):
         objective.after_update(step)
         expected = torch.softmax(logits / temperature, dim=1)
-        assert torch.allclose(objective._targets(logits, centre), expected, atol=1e-5)
+        assert torch.allclose(objective.crop_targets(logits, int(objective.updates)), expected, atol=1e-5)
 
 
 def test_crops_have_their_sizes_and_hide_their_share(sessions):
@@ -162,7 +162,7 @@ def test_it_does_not_collapse(made, tmp_path, targets):
     with torch.no_grad():
         batch = batch_of(of.module, open_sessions([made.index]))
         logits = of.module.teacher_crop_head(pooled(of.module.teacher_encoder(batch["global"][:, :1])[-1]))
-        mean = of.module._targets(logits, of.module.crop_centre).mean(dim=0)
+        mean = of.module.crop_targets(logits, int(of.module.updates)).mean(dim=0)
     assert float(torch.exp(-(mean * mean.clamp_min(1e-9).log()).sum())) > 3  # prototypes in use
 
 

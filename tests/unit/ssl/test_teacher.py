@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from cairn.config.latents import TeacherConfig
+from cairn.config.prototypes import TeacherConfig
 from cairn.config.training import OptimConfig
 from cairn.ssl.teacher import Teacher, momentum
 from cairn.train.optim import make_optimizer

@@ -1,0 +1,62 @@
+"""DINOv2's vision transformer for slices: the model class that Curia is released as, `transformers`' `Dinov2Model`.
+
+`transformers` takes seconds to import; it is imported once such a network is built. Of its image processors nothing is
+used, so torchvision is never asked for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from cairn.config.networks import Dinov2Config
+from cairn.nets.slice_encoder import SliceEncoder
+
+LAYER_NORM_EPS = 1e-6
+
+
+def transformers_config(config: Dinov2Config) -> dict[str, Any]:
+    """The section in the words of `transformers`; what decides the architecture stands in a released config.json too.
+
+    Whatever is left out has that library's default, which is the published value (GELU, no dropout).
+    """
+    return {
+        "image_size": config.image_size, "patch_size": config.patch_size, "num_channels": 1,
+        "hidden_size": config.hidden_size, "num_hidden_layers": config.layers, "num_attention_heads": config.heads,
+        "mlp_ratio": config.mlp_ratio, "use_swiglu_ffn": config.swiglu, "layerscale_value": config.layerscale,
+        "drop_path_rate": config.drop_path, "layer_norm_eps": LAYER_NORM_EPS, "qkv_bias": True, "hidden_act": "gelu",
+        "use_mask_token": True,
+    }  # fmt: skip
+
+
+class Dinov2Encoder(SliceEncoder):
+    """Embedded patches and a class token, learned positions (interpolated for other sizes), blocks, a last norm.
+
+    Stochastic depth draws from torch's generator, in training mode alone.
+
+    Args:
+        config: the network's section.
+    """
+
+    config: Dinov2Config
+
+    def __init__(self, config: Dinov2Config) -> None:
+        from transformers.models.dinov2 import Dinov2Config as Settings
+        from transformers.models.dinov2 import Dinov2Model
+
+        super().__init__(config)
+        self.dinov2: Any = Dinov2Model(Settings(**transformers_config(config)))
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The transformer's blocks, for sharding and activation checkpointing."""
+        return self.dinov2.encoder.layer
+
+    def tokens(self, x_N1HW: Tensor, hidden: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """``[N, D]`` and ``[N, h, w, D]``, after the last norm; hidden patches enter as the mask token (iBOT)."""
+        self.check_size(x_N1HW)
+        h, w = (n // self.config.patch_size for n in x_N1HW.shape[2:])
+        places = None if hidden is None else hidden.flatten(1)
+        out = self.dinov2(pixel_values=x_N1HW, bool_masked_pos=places).last_hidden_state
+        return out[:, 0], out[:, 1:].unflatten(1, (h, w))
