@@ -124,6 +124,25 @@ def rank(
         print(f"note: {note}", file=sys.stderr)
 
 
+@app.command()
+def memory(
+    run: Annotated[str, typer.Argument(help="A run that pretrains an encoder.")],
+    configfile: Annotated[Path, typer.Option(help="Configuration of the experiment.")],
+    processes: Annotated[int, typer.Option(help="Instead of pretrain.processes.")] = 0,
+    parallel: Annotated[str, typer.Option(help="Instead of pretrain.parallel: ddp or fsdp.")] = "",
+    batch_size: Annotated[int, typer.Option(help="Instead of pretrain.batch_size.")] = 0,
+    checkpoint: Annotated[
+        bool | None, typer.Option("--checkpoint/--no-checkpoint", help="Instead of pretrain.checkpoint_activations.")
+    ] = None,
+) -> None:
+    """How much memory a process of a pretraining takes, from the configuration alone; nothing is allocated."""
+    from cairn.train.memory import of_run
+
+    changes = {"processes": processes or None, "parallel": parallel or None, "batch_size": batch_size or None}
+    changes["checkpoint_activations"] = checkpoint
+    print("\n".join(of_run(configfile, run, {k: v for k, v in changes.items() if v is not None}).lines()))
+
+
 def results_of(experiment: str) -> Path:
     """Folder of an experiment's results, relative to the current folder.
 
