@@ -136,11 +136,24 @@ def memory(
     ] = None,
 ) -> None:
     """How much memory a process of a pretraining takes, from the configuration alone; nothing is allocated."""
-    from cairn.train.memory import of_run
+    import yaml
 
+    from cairn.config.base import parse
+    from cairn.plan import Plan
+    from cairn.train.memory import memory_plan
+    from cairn.train.pretrain import PretrainJob
+
+    if not configfile.is_file():
+        raise CairnError(f"{configfile}: no such file.", "Name the experiment's, such as config/demo.yaml.", "missing")
+    plan = Plan(yaml.safe_load(configfile.read_text(encoding="utf-8")), Path())
+    if run not in plan.pretrained_runs:
+        known = ", ".join(plan.pretrained_runs) or "none here"
+        raise CairnError(f"{configfile}: run '{run}' pretrains no encoder.", f"Name one of: {known}.", "unknown")
+    job = json.loads(plan.pretrain_job(run, "0"))
     changes = {"processes": processes or None, "parallel": parallel or None, "batch_size": batch_size or None}
     changes["checkpoint_activations"] = checkpoint
-    print("\n".join(of_run(configfile, run, {k: v for k, v in changes.items() if v is not None}).lines()))
+    job["pretrain"] |= {name: value for name, value in changes.items() if value is not None}
+    print("\n".join(memory_plan(parse(PretrainJob, job)).lines()))
 
 
 def results_of(experiment: str) -> Path:

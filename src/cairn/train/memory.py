@@ -7,22 +7,17 @@ gradient is measured, in a pass of one view with tensors that have shapes and no
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, prod
-from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils._pytree import tree_leaves
 
-from cairn.config.base import parse
 from cairn.config.prototypes import PrototypeConfig
-from cairn.errors import CairnError
 from cairn.nets.blocks import parameters
 from cairn.nets.registry import build_encoder
 from cairn.ssl.registry import build_objective
@@ -88,30 +83,6 @@ def memory_plan(job: PretrainJob, gpu: bool = True) -> MemoryPlan:
     parts[f"activations of the encoder{recomputed} (estimate)"] = once + inside
     parts["logits of the heads (estimate, at most)"] = _logits(job, samples)
     return MemoryPlan(_title(job, samples), _counts(module), parts)
-
-
-def of_run(configfile: Path, run: str, changes: Mapping[str, Any]) -> MemoryPlan:
-    """The plan of a run of an experiment.
-
-    Args:
-        configfile: the experiment's, in the repository's folder.
-        run: a run that pretrains an encoder.
-        changes: of its section ``pretrain``.
-
-    Raises:
-        CairnError: for whatever is wrong in these, or a run that pretrains none.
-    """
-    from cairn.plan import Plan  # it stands above `train`
-
-    if not configfile.is_file():
-        raise CairnError(f"{configfile}: no such file.", "Name the experiment's, such as config/demo.yaml.", "missing")
-    plan = Plan(yaml.safe_load(configfile.read_text(encoding="utf-8")), Path())
-    if run not in plan.pretrained_runs:
-        known = ", ".join(plan.pretrained_runs) or "none here"
-        raise CairnError(f"{configfile}: run '{run}' pretrains no encoder.", f"Name one of: {known}.", "unknown")
-    job = json.loads(plan.pretrain_job(run, "0"))
-    job["pretrain"] |= changes
-    return memory_plan(parse(PretrainJob, job, "memory"))
 
 
 def _title(job: PretrainJob, samples: int) -> str:
