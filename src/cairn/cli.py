@@ -126,6 +126,38 @@ def rank(
         print(f"note: {note}", file=sys.stderr)
 
 
+@app.command()
+def memory(
+    run: Annotated[str, typer.Argument(help="A run that pretrains an encoder.")],
+    configfile: Annotated[Path, typer.Option(help="Configuration of the experiment.")],
+    processes: Annotated[int, typer.Option(help="Instead of pretrain.processes.")] = 0,
+    parallel: Annotated[str, typer.Option(help="Instead of pretrain.parallel: ddp or fsdp.")] = "",
+    batch_size: Annotated[int, typer.Option(help="Instead of pretrain.batch_size.")] = 0,
+    checkpoint: Annotated[
+        bool | None, typer.Option("--checkpoint/--no-checkpoint", help="Instead of pretrain.checkpoint_activations.")
+    ] = None,
+) -> None:
+    """How much memory a process of a pretraining takes, from the configuration alone; nothing is allocated."""
+    import yaml
+
+    from cairn.config.base import parse
+    from cairn.plan import Plan
+    from cairn.train.memory import memory_plan
+    from cairn.train.pretrain import PretrainJob
+
+    if not configfile.is_file():
+        raise CairnError(f"{configfile}: no such file.", "Name the experiment's, such as config/demo.yaml.", "missing")
+    plan = Plan(yaml.safe_load(configfile.read_text(encoding="utf-8")), Path())
+    if run not in plan.pretrained_runs:
+        known = ", ".join(plan.pretrained_runs) or "none here"
+        raise CairnError(f"{configfile}: run '{run}' pretrains no encoder.", f"Name one of: {known}.", "unknown")
+    job = json.loads(plan.pretrain_job(run, "0"))
+    changes = {"processes": processes or None, "parallel": parallel or None, "batch_size": batch_size or None}
+    changes["checkpoint_activations"] = checkpoint
+    job["pretrain"] |= {name: value for name, value in changes.items() if value is not None}
+    print("\n".join(memory_plan(parse(PretrainJob, job)).lines()))
+
+
 def results_of(experiment: str) -> Path:
     """Folder of an experiment's results, relative to the current folder.
 

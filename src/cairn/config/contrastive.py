@@ -33,6 +33,7 @@ class SimclrConfig(PairConfig):
 
     least_batch: ClassVar[int] = 2
     whole_batch: ClassVar[bool] = True
+    views: ClassVar[int] = 2
     kind: Literal["simclr"] = "simclr"
     """The objective."""
     temperature: float = Field(default=0.1, gt=0)
@@ -88,6 +89,7 @@ class VicregConfig(PairConfig):
 
     least_batch: ClassVar[int] = 2
     whole_batch: ClassVar[bool] = True
+    views: ClassVar[int] = 2
     kind: Literal["vicreg"] = "vicreg"
     """The objective."""
     invariance: float = Field(default=25.0, ge=0)
@@ -119,6 +121,10 @@ class VocoConfig(ViewConfig):
     """Undergone by the whole grid before any crop is cut, so that the shares stay true."""
     intensity: IntensityConfig = IntensityConfig()
     """Undergone by each crop on its own."""
+
+    def seen(self, patch: int) -> list[tuple[int, tuple[int, ...]]]:
+        """The random crop, and the base crops."""
+        return [(1 + prod(self.grid), self.patch_voxels)]
 
     def check(self, network: NetworkConfig) -> None:
         """Also: there are two base crops or more."""

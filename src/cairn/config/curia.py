@@ -35,6 +35,7 @@ class CuriaConfig(PrototypeConfig, ObjectiveSection):
 
     least_batch: ClassVar[int] = 2
     dims: ClassVar[int] = 2
+    whole_batch: ClassVar[bool] = True
 
     kind: Literal["curia"] = "curia"
     """The objective."""
@@ -130,6 +131,11 @@ class CuriaConfig(PrototypeConfig, ObjectiveSection):
         begun = [s.px for s in self.stages if step is None or s.from_step <= step]
         px = begun[-1] if begun else self.global_px
         return px, max(1, round(self.local_px * px / self.global_px / patch)) * patch
+
+    def seen(self, patch: int) -> list[tuple[int, tuple[int, ...]]]:
+        """Two global crops, and the local ones, of the last stage."""
+        wide, small = self.sides(None, patch)
+        return [(2, (wide, wide)), (self.local_crops, (small, small))]
 
     def check(self, network: NetworkConfig) -> None:
         """Also: global crops of every stage are whole patches, at least two along an axis; so are local ones.

@@ -25,6 +25,7 @@ class HybridConfig(ViewConfig):
     least_batch: ClassVar[int] = 2
 
     whole_batch: ClassVar[bool] = True
+    views: ClassVar[int] = 2
     kind: Literal["hybrid"] = "hybrid"
     """The objective."""
     overlap: Share = 0.6
@@ -74,6 +75,7 @@ class SubjectSequenceConfig(ViewConfig):
     """
 
     whole_batch: ClassVar[bool] = True
+    views: ClassVar[int] = 2
     kind: Literal["subject_sequence"] = "subject_sequence"
     """The objective."""
     mask_ratio: float = Field(default=0.2, ge=0, lt=1)
@@ -113,6 +115,7 @@ class DinoConfig(PrototypeConfig, ViewConfig):
 
     least_batch: ClassVar[int] = 2
 
+    whole_batch: ClassVar[bool] = True
     kind: Literal["dino"] = "dino"
     """The objective. ``patch_voxels`` is the size of its two global crops."""
     local_voxels: Size = (32, 32, 32)
@@ -127,6 +130,10 @@ class DinoConfig(PrototypeConfig, ViewConfig):
     """Undergone by each crop on its own."""
     intensity: IntensityConfig = IntensityConfig()
     """Undergone by each crop on its own."""
+
+    def seen(self, patch: int) -> list[tuple[int, tuple[int, ...]]]:
+        """Two global crops, and the local ones."""
+        return [(2, self.patch_voxels), (self.local_crops, self.local_voxels)]
 
     def check(self, network: NetworkConfig) -> None:
         """Also: local crops divide by the stride, are the smaller ones, and leave deepest voxels enough."""

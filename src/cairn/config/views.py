@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from math import prod
 from typing import ClassVar
 
@@ -19,7 +20,6 @@ class ObjectiveSection(Section):
     """Fewest samples that the loss can be taken of; above 1 where it compares the samples of a batch."""
     dims: ClassVar[int] = 3
     """Axes of a view: 3 of a volume, 2 of a slice."""
-
     whole_batch: ClassVar[bool] = False
     """Whether processes that share a batch come to the loss and the gradient of one that has it all: the loss is a mean
     over samples, or what it compares goes through `cairn.ssl.across`."""
@@ -47,6 +47,14 @@ class ObjectiveSection(Section):
             reason = f"objective {self.kind} compares the samples of a batch, and pretrain.batch_size is {batch_size}."
             raise CairnError(reason, f"Set pretrain.batch_size to {self.least_batch} or more.", code="config")
 
+    @abstractmethod
+    def seen(self, patch: int) -> list[tuple[int, tuple[int, ...]]]:
+        """What the encoder that learns sees of a sample: how many views, and their sides; to plan its memory.
+
+        Args:
+            patch: the network's stride.
+        """
+
     def check_processes(self, processes: int) -> None:
         """Refuse several processes where the loss is not known to be that of one. The plan asks, before any job starts.
 
@@ -63,6 +71,12 @@ class ViewConfig(ObjectiveSection):
 
     patch_voxels: tuple[int, int, int] = (48, 48, 48)
     """Size of a view; a multiple of the network's stride along each axis, and more than the stride along one."""
+    views: ClassVar[int] = 1
+    """Views of a sample that the encoder that learns sees."""
+
+    def seen(self, patch: int) -> list[tuple[int, tuple[int, ...]]]:
+        """Views of the one size."""
+        return [(self.views, self.patch_voxels)]
 
     def check(self, network: NetworkConfig) -> None:
         """Also: the view divides by the network's stride, and the deepest stage keeps two voxels or more."""

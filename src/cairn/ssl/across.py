@@ -55,13 +55,6 @@ def global_sum(x: Tensor) -> Tensor:
     return total
 
 
-def global_mean(x_N: Tensor) -> Tensor:
-    """Mean over the rows of all processes, which may have different numbers of them; it carries no gradient."""
-    if processes() == 1:
-        return x_N.detach().mean(dim=0)
-    return global_sum(x_N.sum(dim=0)) / global_sum(torch.tensor(float(len(x_N)), device=x_N.device))
-
-
 def mean_weight(count: Tensor) -> Tensor | float:
     """What a mean over ``count`` elements here is multiplied with, so that the mean of that over processes is the mean
     over all of their elements.

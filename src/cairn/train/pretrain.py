@@ -23,7 +23,7 @@ from cairn.nets.weights import save_weights
 from cairn.ssl.collapse import refuse_collapse, watch
 from cairn.ssl.draws import derived_seed, generator, shuffled
 from cairn.ssl.registry import build_objective
-from cairn.train.deferred import outlined
+from cairn.train.deferred import Start, outlined
 from cairn.train.devices import compile_encoder, describe, numerics, set_up
 from cairn.train.distributed import ALONE, Processes, joined, launched, spread
 from cairn.train.history import Record, lines
@@ -84,6 +84,8 @@ class PretrainProblem(Problem):
         seed = derived_seed(job.seed, "weights")
         make = partial(build_objective, job.objective, job.network, seed)
         # A sharded model may be too large to exist whole: it is an outline until it has been spread.
+        self.module: Any
+        self.start: Start | None
         self.module, self.start = outlined(make, seed) if processes.sharded else (make(), None)
         self.averaged: Callable[[Any], Tensor] = self.module
         """The module's loss, with gradients averaged over the processes."""

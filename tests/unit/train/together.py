@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from latents import SECTIONS
 from learning import NETWORK
+from radiology import CURIA, CURIA_2, NETWORK_2D
 
 from cairn.config.base import parse
 from cairn.io.sessions import open_sessions
@@ -34,8 +35,11 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
     "voco": {"kind": "voco", **VIEW, "grid": [2, 1, 1], "projector": [16, 8]},
     "hybrid": {"kind": "hybrid", **VIEW, **SECTIONS["hybrid"]},
     "jepa": {"kind": "jepa", **VIEW, **SECTIONS["jepa"]},
-    "dino": {"kind": "dino", **VIEW, **SECTIONS["dino"]},
+    "dino": {"kind": "dino", **VIEW, **SECTIONS["dino"], "targets": "sinkhorn"},
+    "curia": CURIA,
+    "curia-2": {**CURIA_2, "stages": [{"px": 16, "from_step": 0}, {"px": 32, "from_step": 2}]},
 }
+SLICES = {**NETWORK_2D, "drop_path": 0.0}
 CASES = [(kind, parallel) for kind in OBJECTIVES for parallel in ("ddp", "fsdp")]
 STEPS = {
     "steps": 4, "batch_size": 4, "warmup_steps": 1, "log_every": 1, "validate_every": 2, "state_every": 2,
@@ -46,13 +50,18 @@ STEPS = {
 def job(kind: str, parallel: str = "ddp", processes: int = 1, **changes: Any) -> PretrainJob:
     """A pretraining of a few steps."""
     network = VIT if parallel == "fsdp" and kind in ("mae", "simclr") else NETWORK
+    network = SLICES if OBJECTIVES[kind]["kind"] == "curia" else network
     recipe = {**STEPS, "processes": processes, "parallel": parallel, **changes}
     data = {"run": kind, "seed": 5, "network": network, "objective": OBJECTIVES[kind], "pretrain": recipe}
     return parse(PretrainJob, {**data, "device": "cpu"})
 
 
-def train(of: PretrainJob, index: Path, folder: Path, processes: Processes = ALONE, stop: int | None = None) -> None:
-    """Train into ``folder``, from its states if there are any; or only up to before the update after ``stop``."""
+def train(of: PretrainJob, sets: Path, folder: Path, processes: Processes = ALONE, stop: int | None = None) -> None:
+    """Train into ``folder``, from its states if there are any; or only up to before the update after ``stop``.
+
+    ``sets`` holds preprocessed heads under ``2`` for objectives of slices, and under ``3`` for others.
+    """
+    index = sets / str(of.objective.dims) / "0000.index.tsv"
     problem = PretrainProblem(of, open_sessions([index]), processes)
     if stop is not None:
         batch = problem.batch
@@ -72,22 +81,20 @@ def train(of: PretrainJob, index: Path, folder: Path, processes: Processes = ALO
         (folder / "history.json").write_text(json.dumps(result.records))
 
 
-def main(index: Path, folder: Path) -> None:
+def main(sets: Path, folder: Path) -> None:
     """All cases, one after the other."""
     torch.set_num_threads(1)
     with joined(job("mae", processes=2).pretrain, torch.device("cpu")) as two:
         for kind, parallel in CASES:
-            if not job(kind).objective.whole_batch:
-                continue
             processes = replace(two, sharded=parallel == "fsdp")
-            train(job(kind, parallel, 2), index, folder / f"{kind}-{parallel}", processes)
+            train(job(kind, parallel, 2), sets, folder / f"{kind}-{parallel}", processes)
         for parallel in ("ddp", "fsdp"):
             processes, cut = replace(two, sharded=parallel == "fsdp"), folder / f"cut-{parallel}"
             again = job("mae", parallel, 2, checkpoint_activations=True)
             try:
-                train(again, index, cut, processes, stop=3)
+                train(again, sets, cut, processes, stop=3)
             except KeyboardInterrupt:
-                train(again, index, cut, processes)
+                train(again, sets, cut, processes)
 
 
 if __name__ == "__main__":
