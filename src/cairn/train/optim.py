@@ -34,7 +34,9 @@ def restore_moments(module: nn.Module, optimizer: torch.optim.AdamW, tensors: Ma
     """Inverse of `moments`."""
     for name, parameter in module.named_parameters():
         if f"step.{name}" in tensors:
-            # The step counter stays on the CPU, as AdamW itself keeps it.
+            given = {m: tensors[f"{m}.{name}"] for m in MOMENTS}
+            # The step counter stays on the CPU, as AdamW itself keeps it; the others lie as their parameter does.
             optimizer.state[parameter] = {
-                m: tensors[f"{m}.{name}"].to("cpu" if m == "step" else parameter.device) for m in MOMENTS
+                m: given[m].cpu() if m == "step" else torch.empty_like(parameter, requires_grad=False).copy_(given[m])
+                for m in MOMENTS
             }
