@@ -65,18 +65,20 @@ def made_up(folder: Path, spacing_mm: float, count: int) -> list[Session]:
 def rate(loop: Loop, batches: Iterator[Batch], warm: int, feed: Feed | None = None) -> tuple[float, float]:
     """Samples a second of updates, and the share of the time in which they waited for ``feed``.
 
-    The first ``warm`` updates do not count: they compile, and fill what is made ahead.
+    The first ``warm`` updates do not count: they compile, and fill what is made ahead. On a CPU, where other work may
+    share the cores, a second is one of this process.
     """
-    steps, began, waited = 0, time.perf_counter(), 0.0
+    clock = time.perf_counter if loop.device.type == "cuda" else time.process_time
+    steps, began, wall, waited = 0, clock(), time.monotonic(), 0.0
     for number, batch in enumerate(batches):
         loop._update(batch)  # what the loop does; it reads the loss
         if number + 1 == warm:
             _wait(loop.device)
-            began, waited = time.perf_counter(), feed.waited_s if feed else 0.0
+            began, wall, waited = clock(), time.monotonic(), feed.waited_s if feed else 0.0
         steps += number >= warm
     _wait(loop.device)
-    seconds = time.perf_counter() - began
-    return steps * loop.config.batch_size / seconds, (feed.waited_s - waited) / seconds if feed else 0.0
+    share = (feed.waited_s - waited) / (time.monotonic() - wall) if feed else 0.0
+    return steps * loop.config.batch_size / (clock() - began), share
 
 
 def _wait(device: torch.device) -> None:
