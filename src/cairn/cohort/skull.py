@@ -38,7 +38,9 @@ def add_skull(anatomy: Anatomy, visit: Visit) -> None:
     anatomy.overlays["diploe"] = step(inside - TABLE_MM, 0.5) * spongy
     honeycomb = step(anatomy.field(visit, "mastoid", 2.5) + 0.2, 0.25) * step((box[0] - 0.5).abs() - 0.22, 0.02)
     honeycomb = honeycomb * step(0.52 - box[1], 0.02) * step(box[1] - 0.25, 0.02)
-    sinuses = step(SINUS[0] - (box[0] - 0.5).abs(), 0.02) * step(box[1] - SINUS[1], 0.02) * step(SINUS[2] - box[2], 0.02)
+    sinuses = (
+        step(SINUS[0] - (box[0] - 0.5).abs(), 0.02) * step(box[1] - SINUS[1], 0.02) * step(SINUS[2] - box[2], 0.02)
+    )
     face = step(box[1] - FACE, 0.02) * (1 - vault)
     hollow = torch.maximum(torch.maximum(face, sinuses), honeycomb * (1 - vault))
     anatomy.overlays["air-cells"] = step(inside - WALL_MM, 0.5) * hollow * (1 - eyes)

@@ -83,8 +83,8 @@ class ExperimentConfig(Section):
     """What slice encoders see of a raw slice, for tasks with a section ``frozen``; version and clip are those that an
     encoder was pretrained with."""
     curiabench: str = ""
-    """Folder of CuriaBench's published files, ``{config}/{split}-*.parquet``, absolute or relative to the repository; for
-    the list of its tasks on the page, and for data sets of kind ``curiabench``."""
+    """Folder of CuriaBench's published files, ``{config}/{split}-*.parquet``, absolute or relative to the repository:
+    for the list of its tasks on the page, and for data sets of kind ``curiabench``."""
     tasks: Mapping[str, TaskConfig]
     """Tasks by name."""
     evaluate: EvaluateConfig = EvaluateConfig()

@@ -125,9 +125,7 @@ class TaskConfig(TaskInputs):
         if self.kind == "segmentation":
             raise ValueError("frozen: features of slices give no segmentation; leave the section out")
         if self.required or self.any_of or self.optional or self.edges or self.recipe:
-            raise ValueError(
-                "frozen: items name their sequence; leave required, any_of, optional, edges, recipe out"
-            )
+            raise ValueError("frozen: items name their sequence; leave required, any_of, optional, edges, recipe out")
         if (self.kind == "registration") != (self.frozen.input == "pair"):
             raise ValueError("frozen: input 'pair' belongs to kind 'registration', and to it alone")
         if not self.target and self.kind in ("classification", "probe", "regression"):

@@ -49,6 +49,8 @@ class OptimConfig(Section):
     """On a GPU: bitwise repeatable and slower. On a CPU training always is."""
     compile: bool = True
     """On a GPU: compile the encoder. Never on a CPU, where it costs a minute."""
+    channels_last: bool = True
+    """On a GPU: weights and features of 3D convolutions lie in memory with channels last. Never on a CPU."""
 
 
 class PretrainConfig(OptimConfig):
@@ -62,6 +64,9 @@ class PretrainConfig(OptimConfig):
     """Steps in which the learning rate rises from 0."""
     val_share: float = Field(default=0.1, ge=0, lt=1)
     """Share of the subjects held back; 0: none."""
+    augment_on: Literal["auto", "cpu", "device"] = "auto"
+    """Who augments views. ``device``: the CPU reads and draws alone, the device augments the batch. ``auto``: that on a
+    GPU, the CPU elsewhere. From a run's first noise on, the two draw different views."""
     min_feature_std: float = Field(default=0.02, ge=0)
     """A validation after the warm-up stops the run where the embeddings of different sessions are more alike: the
     standard deviation of embeddings of length sqrt(D), 1 at best. Untrained nets have 0.15 to 0.25. 0: never."""

@@ -9,9 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cairn.config.augment import IntensityConfig, SpatialConfig
 from cairn.config.contrastive import PairConfig
 from cairn.io.sessions import Session
-from cairn.ssl.augment import intensity, spatial
+from cairn.ssl.augment import Changes, apply_intensity, apply_spatial, draw_intensity, draw_spatial
+from cairn.ssl.cuts import Cut
 
 Voxels = tuple[int, int, int]
 
@@ -61,17 +63,45 @@ def overlapping_origins(
     return one, other
 
 
+class CropChanges(NamedTuple):
+    """What one crop undergoes on its own: moves, then changes of intensity."""
+
+    moves: Changes
+    tones: Changes
+
+    def apply(self, x_XYZ: Tensor) -> Tensor:
+        """The crop after both, on its device."""
+        return apply_intensity(apply_spatial(x_XYZ[None], self.moves)[0].contiguous(), self.tones)
+
+
+def draw_changes(
+    moves: SpatialConfig, tones: IntensityConfig, size: Voxels, draw: np.random.Generator, seeded: bool = False
+) -> CropChanges:
+    """What a crop of ``size`` undergoes; ``seeded`` as in `draw_intensity`."""
+    return CropChanges(draw_spatial(moves, draw), draw_intensity(tones, size, draw, seeded))
+
+
 def two_crops(
-    session: Session, sequences: Sequence[str], config: PairConfig, draw: np.random.Generator
-) -> tuple[Tensor, Tensor]:
-    """Two overlapping crops ``[X, Y, Z]`` of a session, of the two ``sequences``, each augmented on its own."""
-    origins = overlapping_origins(session, config.patch_voxels, config.overlap, draw)
-    crops = []
+    session: Session, sequences: Sequence[str], config: PairConfig, draw: np.random.Generator, seeded: bool = False
+) -> tuple[list[Tensor], list[CropChanges]]:
+    """Two overlapping crops ``[X, Y, Z]`` of a session, of the two ``sequences``, and what each is to undergo."""
+    size = config.patch_voxels
+    origins = overlapping_origins(session, size, config.overlap, draw)
+    crops, changes = [], []
     for sequence, origin in zip(sequences, origins, strict=True):
-        crop = torch.from_numpy(session.patch(sequence, origin, config.patch_voxels))
-        moved = spatial(crop[None], config.spatial, draw)[0].contiguous()
-        crops.append(intensity(moved, config.intensity, draw))
-    return crops[0], crops[1]
+        crops.append(torch.from_numpy(session.patch(sequence, origin, size)))
+        changes.append(draw_changes(config.spatial, config.intensity, size, draw, seeded))
+    return crops, changes
+
+
+def named(names: Sequence[str], crops: Sequence[Tensor], changes: Sequence[CropChanges]) -> Cut:
+    """A cut of crops with names, each with changes of its own."""
+    return Cut(dict(zip(names, crops, strict=True)), dict(zip(names, changes, strict=True)))
+
+
+def changed_crops(cut: Cut) -> dict[str, Tensor]:
+    """The crops of `named`, changed."""
+    return {name: cut.drawn[name].apply(crop) for name, crop in cut.tensors.items()}
 
 
 def one_sequence(session: Session, draw: np.random.Generator) -> str:

@@ -28,19 +28,19 @@ from cairn.config.networks import NetworkConfig
 from cairn.io.sessions import Session
 from cairn.nets.blocks import pooled
 from cairn.nets.registry import build_encoder
-from cairn.ssl.augment import intensity, spatial
-from cairn.ssl.crops import one_sequence
+from cairn.ssl.crops import CropChanges, Voxels, draw_changes, one_sequence
+from cairn.ssl.cuts import AugmentedObjective, Cut
 from cairn.ssl.hidden import hide
 from cairn.ssl.latents_assign import hidden_loss, koleo, view_loss
 from cairn.ssl.latents_crops import Whole, crop_origin, inner_origin, partner_origin
 from cairn.ssl.latents_heads import PrototypeHead
 from cairn.ssl.latents_targets import PrototypeTargets
 from cairn.ssl.mae import random_mask
-from cairn.ssl.objective import Objective, Views
+from cairn.ssl.objective import Views
 from cairn.ssl.teacher import Teacher
 
 
-class SelfDistillation(Objective):
+class SelfDistillation(AugmentedObjective):
     """Student and teacher: encoder, head of whole crops, head of hidden places.
 
     Args:
@@ -68,23 +68,33 @@ class SelfDistillation(Objective):
         self.crop_targets, self.place_targets = PrototypeTargets(config), PrototypeTargets(config)
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
 
-    def views(self, session: Session, draw: np.random.Generator) -> Views:
-        """``global`` ``[2, X, Y, Z]``, ``hidden`` ``[2, x, y, z]`` (deepest voxels), ``local`` ``[L, X', Y', Z']``."""
+    def cut(self, session: Session, draw: np.random.Generator, seeded: bool = False) -> Cut:
+        """``global``, ``hidden``, ``local``, as in `change`; changes of each global and each local crop."""
         c = self.config
         sequence = one_sequence(session, draw)
         first = crop_origin(session, c.patch_voxels, draw)
         second = partner_origin(session, first, c.patch_voxels, c.overlap, draw)
-        wide = [self._crop(session, sequence, o, c.patch_voxels, draw) for o in (first, second)]
+        wide = [self._crop(session, sequence, o, c.patch_voxels, draw, seeded) for o in (first, second)]
         places = (inner_origin(session, first, c.patch_voxels, c.local_voxels, draw) for _ in range(c.local_crops))
-        small = [self._crop(session, sequence, o, c.local_voxels, draw) for o in places]
-        hidden = [self._hidden(draw) for _ in wide]
-        return {"global": torch.stack(wide), "hidden": torch.stack(hidden), "local": torch.stack(small)}
+        small = [self._crop(session, sequence, o, c.local_voxels, draw, seeded) for o in places]
+        hidden = torch.stack([self._hidden(draw) for _ in wide])
+        stacked = {name: torch.stack([x for x, _ in crops]) for name, crops in (("global", wide), ("local", small))}
+        changes = {"global": [change for _, change in wide], "local": [change for _, change in small]}
+        return Cut({**stacked, "hidden": hidden}, changes)
 
     def _crop(
-        self, session: Session, sequence: str, origin: Whole, size: tuple[int, int, int], draw: np.random.Generator
-    ) -> Tensor:
+        self, session: Session, sequence: str, origin: Whole, size: Voxels, draw: np.random.Generator, seeded: bool
+    ) -> tuple[Tensor, CropChanges]:
         patch = torch.from_numpy(session.patch(sequence, origin.tolist(), size))
-        return intensity(spatial(patch[None], self.config.spatial, draw)[0], self.config.intensity, draw)
+        return patch, draw_changes(self.config.spatial, self.config.intensity, size, draw, seeded)
+
+    def change(self, cut: Cut) -> Views:
+        """``global`` ``[2, X, Y, Z]``, ``hidden`` ``[2, x, y, z]`` (deepest voxels), ``local`` ``[L, X', Y', Z']``."""
+        views = {
+            name: torch.stack([change.apply(x) for x, change in zip(cut.tensors[name], changes, strict=True)])
+            for name, changes in cut.drawn.items()
+        }
+        return {**views, "hidden": cut.tensors["hidden"]}
 
     def _hidden(self, draw: np.random.Generator) -> Tensor:
         x, y, z = (n // self.stride for n in self.config.patch_voxels)

@@ -21,18 +21,19 @@ from cairn.io.sessions import Session
 from cairn.nets.blocks import pooled
 from cairn.nets.decoders import LightDecoder
 from cairn.nets.registry import build_encoder
-from cairn.ssl.augment import intensity
+from cairn.ssl.augment import apply_intensity, apply_spatial, draw_intensity, draw_spatial
 from cairn.ssl.crops import one_sequence
+from cairn.ssl.cuts import AugmentedObjective, Cut
 from cairn.ssl.heads import nt_xent, projector
 from cairn.ssl.hidden import reconstruction_error
 from cairn.ssl.latents_align import common_region, roi_align
-from cairn.ssl.latents_crops import overlapping_crops
+from cairn.ssl.latents_crops import box_of_two, two_of
 from cairn.ssl.mae import random_mask
-from cairn.ssl.objective import Objective, Views
+from cairn.ssl.objective import Views
 from cairn.ssl.teacher import Teacher
 
 
-class HybridAlignment(Objective):
+class HybridAlignment(AugmentedObjective):
     """Student encoder with decoder and projector; teacher encoder.
 
     Args:
@@ -52,14 +53,23 @@ class HybridAlignment(Objective):
         self.projector = projector(2 * network.channels[-1], [config.projection_hidden, config.projection], nn.GELU)
         self.teacher = Teacher(self.encoder, config.teacher)
 
-    def views(self, session: Session, draw: np.random.Generator) -> Views:
-        """``target`` (two crops), ``view`` (with changed intensities), ``hidden``: each ``[2, X, Y, Z]``; ``shift``."""
+    def cut(self, session: Session, draw: np.random.Generator, seeded: bool = False) -> Cut:
+        """``box`` around both crops, ``hidden`` ``[2, X, Y, Z]``, ``shift``; changes, and where the crops lie."""
         c = self.config
-        sequence = one_sequence(session, draw)
-        target, shift = overlapping_crops(session, sequence, c.patch_voxels, c.overlap, c.spatial, draw)
-        view = torch.stack([intensity(crop, c.intensity, draw) for crop in target])
-        hidden = [random_mask(c.patch_voxels, c.mask_unit_voxels, c.mask_ratio, draw) for _ in target]
-        return {"view": view, "target": target, "hidden": torch.stack(hidden), "shift": shift}
+        box, origins = box_of_two(session, one_sequence(session, draw), c.patch_voxels, c.overlap, draw)
+        moves = draw_spatial(c.spatial, draw)
+        tones = [draw_intensity(c.intensity, c.patch_voxels, draw, seeded) for _ in origins]
+        hidden = [random_mask(c.patch_voxels, c.mask_unit_voxels, c.mask_ratio, draw) for _ in origins]
+        shift = torch.from_numpy(origins[1] - origins[0])
+        tensors = {"box": box, "hidden": torch.stack(hidden), "shift": shift}
+        return Cut(tensors, {"box": moves, "origins": origins, "view": tones})
+
+    def change(self, cut: Cut) -> Views:
+        """``target`` (two crops), ``view`` (with changed intensities), ``hidden``: each ``[2, X, Y, Z]``; ``shift``."""
+        box = apply_spatial(cut.tensors["box"][None], cut.drawn["box"])[0]
+        target = two_of(box, cut.drawn["origins"], self.config.patch_voxels)
+        view = torch.stack([apply_intensity(x, tones) for x, tones in zip(target, cut.drawn["view"], strict=True)])
+        return {"view": view, "target": target, "hidden": cut.tensors["hidden"], "shift": cut.tensors["shift"]}
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Weighted sum of squared error, 1 - cosine in the overlap, and NT-Xent."""

@@ -28,16 +28,17 @@ from cairn.io.sessions import Session
 from cairn.nets.blocks import pooled
 from cairn.nets.registry import build_encoder
 from cairn.ssl.across import mean_weight
-from cairn.ssl.augment import spatial
+from cairn.ssl.augment import apply_spatial, draw_spatial
 from cairn.ssl.crops import one_sequence
+from cairn.ssl.cuts import AugmentedObjective, Cut
 from cairn.ssl.hidden import hide
 from cairn.ssl.latents_blocks import target_and_context
 from cairn.ssl.latents_crops import crop_origin
-from cairn.ssl.objective import Objective, Views
+from cairn.ssl.objective import Views
 from cairn.ssl.teacher import Teacher
 
 
-class JointEmbeddingPrediction(Objective):
+class JointEmbeddingPrediction(AugmentedObjective):
     """Encoder, predictor, target encoder.
 
     Args:
@@ -59,15 +60,20 @@ class JointEmbeddingPrediction(Objective):
         self.predictor = Predictor(config, network.channels[-1], self.grid)
         self.teacher_encoder = Teacher(self.encoder, config.teacher)
 
-    def views(self, session: Session, draw: np.random.Generator) -> Views:
-        """``view`` ``[X, Y, Z]``; ``target`` and ``context``, marks of deepest voxels ``[x, y, z]``."""
+    def cut(self, session: Session, draw: np.random.Generator, seeded: bool = False) -> Cut:
+        """``patch`` ``[X, Y, Z]``; ``target`` and ``context``, marks of deepest voxels ``[x, y, z]``; its changes."""
         c = self.config
         sequence = one_sequence(session, draw)
         origin = crop_origin(session, c.patch_voxels, draw).tolist()
         patch = torch.from_numpy(session.patch(sequence, origin, c.patch_voxels))
-        view = spatial(patch[None], c.spatial, draw)[0].contiguous()
+        moves = draw_spatial(c.spatial, draw)
         target, context = target_and_context(self.grid, c, draw)
-        return {"view": view, "target": target, "context": context}
+        return Cut({"patch": patch, "target": target, "context": context}, {"view": moves})
+
+    def change(self, cut: Cut) -> Views:
+        """``view`` ``[X, Y, Z]``; ``target`` and ``context``, marks of deepest voxels ``[x, y, z]``."""
+        view = apply_spatial(cut.tensors["patch"][None], cut.drawn["view"])[0].contiguous()
+        return {"view": view, "target": cut.tensors["target"], "context": cut.tensors["context"]}
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Smooth L1 at the target voxels, between the prediction and the layer-normalised target features."""

@@ -15,9 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from cairn.config.augment import SpatialConfig
 from cairn.io.sessions import Session
-from cairn.ssl.augment import spatial
 from cairn.ssl.crops import brain_spans
 
 ANCHORS = 128
@@ -69,20 +67,25 @@ def inner_origin(session: Session, outer: Whole, outer_size: Sequence[int], size
     return _clip(_centre(place, anchors, draw) - np.array(size) // 2, outer, outer + slack)
 
 
-def overlapping_crops(
-    session: Session, sequence: str, size: Sequence[int], overlap: float, changes: SpatialConfig, draw: Draw
-) -> tuple[Tensor, Tensor]:
-    """Two crops ``[2, X, Y, Z]`` of one scan, and the second's place minus the first's, ``[3]`` voxels.
+def box_of_two(
+    session: Session, sequence: str, size: Sequence[int], overlap: float, draw: Draw
+) -> tuple[Tensor, tuple[Whole, Whole]]:
+    """The box ``[X, Y, Z]`` around two overlapping crops of one scan, and the origin of each in it, ``[3]`` voxels.
 
-    The box around both is flipped, turned and scaled as one, then cut: what overlaps shows the same place.
+    The box is to be flipped, turned and scaled as one, then cut (`two_of`): what overlaps shows the same place.
     """
     first = crop_origin(session, size, draw)
     second = partner_origin(session, first, size, overlap, draw)
     corner = np.minimum(first, second)
     box = np.maximum(first, second) + np.array(size) - corner
-    whole = spatial(torch.from_numpy(session.patch(sequence, corner.tolist(), box.tolist()))[None], changes, draw)[0]
-    crops = [whole[tuple(slice(o, o + n) for o, n in zip(a - corner, size, strict=True))] for a in (first, second)]
-    return torch.stack(crops), torch.from_numpy(second - first)
+    return torch.from_numpy(session.patch(sequence, corner.tolist(), box.tolist())), (first - corner, second - corner)
+
+
+def two_of(box_XYZ: Tensor, origins: Sequence[Whole], size: Sequence[int]) -> Tensor:
+    """The crops of ``size`` at ``origins`` of a box, ``[2, X, Y, Z]``, on its device."""
+    return torch.stack(
+        [box_XYZ[tuple(slice(o, o + n) for o, n in zip(origin, size, strict=True))] for origin in origins]
+    )
 
 
 def _centre(place: Brain, anchors: npt.NDArray[np.int16], draw: Draw) -> Whole:

@@ -18,13 +18,14 @@ from cairn.nets.blocks import pooled
 from cairn.nets.decoders import LightDecoder
 from cairn.nets.encoder import standardised
 from cairn.nets.registry import build_encoder
-from cairn.ssl.augment import intensity, spatial
+from cairn.ssl.augment import apply_intensity, apply_spatial, draw_intensity, draw_spatial
 from cairn.ssl.crops import one_sequence
+from cairn.ssl.cuts import AugmentedObjective, Cut
 from cairn.ssl.hidden import cubes, reconstruction_error
-from cairn.ssl.objective import Objective, Views
+from cairn.ssl.objective import Views
 
 
-class MaskedAutoencoder(Objective):
+class MaskedAutoencoder(AugmentedObjective):
     """Encoder, light decoder, squared error.
 
     Args:
@@ -42,17 +43,24 @@ class MaskedAutoencoder(Objective):
         self.encoder = build_encoder(network)
         self.decoder = LightDecoder(network)
 
-    def views(self, session: Session, draw: np.random.Generator) -> Views:
-        """``view`` (augmented and masked), ``target``, ``hidden`` (the mask): each ``[X, Y, Z]``."""
+    def cut(self, session: Session, draw: np.random.Generator, seeded: bool = False) -> Cut:
+        """``patch`` and ``hidden`` (the mask), each ``[X, Y, Z]``; changes for ``target`` and ``view``."""
         config = self.config
         sequence = one_sequence(session, draw)
         origin = random_origin(session.geometry.shape, config.patch_voxels, draw)
         patch = torch.from_numpy(session.patch(sequence, origin, config.patch_voxels))
         if self.encoder.config.standardise:
             patch = standardised(patch[None, None])[0, 0]  # so that the target has one scale too
-        target = spatial(patch[None], config.spatial, draw)[0].contiguous()
+        moves = draw_spatial(config.spatial, draw)
         hidden = random_mask(config.patch_voxels, config.mask_unit_voxels, config.mask_ratio, draw)
-        view = intensity(target, config.intensity, draw).masked_fill(hidden, 0.0)
+        tones = draw_intensity(config.intensity, config.patch_voxels, draw, seeded)
+        return Cut({"patch": patch, "hidden": hidden}, {"target": moves, "view": tones})
+
+    def change(self, cut: Cut) -> Views:
+        """``view`` (augmented and masked), ``target``, ``hidden`` (the mask): each ``[X, Y, Z]``."""
+        hidden = cut.tensors["hidden"]
+        target = apply_spatial(cut.tensors["patch"][None], cut.drawn["target"])[0].contiguous()
+        view = apply_intensity(target, cut.drawn["view"]).masked_fill(hidden, 0.0)
         return {"view": view, "target": target, "hidden": hidden}
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:

@@ -19,13 +19,14 @@ from cairn.config.networks import NetworkConfig
 from cairn.io.sessions import Session
 from cairn.nets.registry import build_encoder
 from cairn.ssl.across import global_rows
-from cairn.ssl.crops import two_crops, two_sequences
+from cairn.ssl.crops import changed_crops, named, two_crops, two_sequences
+from cairn.ssl.cuts import AugmentedObjective, Cut
 from cairn.ssl.heads import info_nce, projected, projector
-from cairn.ssl.objective import Objective, Views
+from cairn.ssl.objective import Views
 from cairn.ssl.teacher import follow, half_cosine
 
 
-class MoCo(Objective):
+class MoCo(AugmentedObjective):
     """Encoder and projector, their slow copies, and a queue of keys.
 
     As published, but for two things. The queue begins empty and not with random directions: with small batches these
@@ -57,10 +58,14 @@ class MoCo(Objective):
         self.register_buffer("enqueued", torch.zeros((), dtype=torch.int64))
         self._keys: Tensor | None = None  # of this step, between its loss and its update; no state is taken there
 
-    def views(self, session: Session, draw: np.random.Generator) -> Views:
+    def cut(self, session: Session, draw: np.random.Generator, seeded: bool = False) -> Cut:
         """``query`` and ``key``: crops of two sequences of the session, each ``[X, Y, Z]``."""
-        query, key = two_crops(session, two_sequences(session, draw), self.config, draw)
-        return {"query": query, "key": key}
+        crops, changes = two_crops(session, two_sequences(session, draw), self.config, draw, seeded)
+        return named(("query", "key"), crops, changes)
+
+    def change(self, cut: Cut) -> Views:
+        """``query`` and ``key``, each ``[X, Y, Z]``."""
+        return changed_crops(cut)
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Cross entropy of telling each query's key from the queue; in training the keys then join the queue."""

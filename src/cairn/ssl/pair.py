@@ -11,12 +11,13 @@ from cairn.config.contrastive import PairConfig
 from cairn.config.networks import NetworkConfig
 from cairn.io.sessions import Session
 from cairn.nets.registry import build_encoder
-from cairn.ssl.crops import one_sequence, two_crops
+from cairn.ssl.crops import changed_crops, named, one_sequence, two_crops
+from cairn.ssl.cuts import AugmentedObjective, Cut
 from cairn.ssl.heads import projected, projector
-from cairn.ssl.objective import Objective, Views
+from cairn.ssl.objective import Views
 
 
-class CropPair(Objective):
+class CropPair(AugmentedObjective):
     """Encoder and head on two crops of one scan; the loss is the subclass's.
 
     Args:
@@ -35,10 +36,14 @@ class CropPair(Objective):
         self.encoder = build_encoder(network)
         self.head = projector(2 * network.channels[-1], widths)
 
-    def views(self, session: Session, draw: np.random.Generator) -> Views:
+    def cut(self, session: Session, draw: np.random.Generator, seeded: bool = False) -> Cut:
         """``first`` and ``second``: two crops of one scan, each ``[X, Y, Z]``."""
-        first, second = two_crops(session, [one_sequence(session, draw)] * 2, self.pair, draw)
-        return {"first": first, "second": second}
+        crops, changes = two_crops(session, [one_sequence(session, draw)] * 2, self.pair, draw, seeded)
+        return named(("first", "second"), crops, changes)
+
+    def change(self, cut: Cut) -> Views:
+        """``first`` and ``second``, each ``[X, Y, Z]``."""
+        return changed_crops(cut)
 
     def both(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """What the head gives for the crops, each ``[N, D]``."""

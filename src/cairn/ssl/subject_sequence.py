@@ -23,15 +23,16 @@ from cairn.nets.blocks import pooled
 from cairn.nets.decoders import LightDecoder
 from cairn.nets.registry import build_encoder
 from cairn.ssl.across import mean_weight
-from cairn.ssl.augment import spatial
+from cairn.ssl.augment import apply_spatial, draw_spatial
+from cairn.ssl.cuts import AugmentedObjective, Cut
 from cairn.ssl.latents_crops import crop_origin
 from cairn.ssl.mae import random_mask
-from cairn.ssl.objective import Objective, Views
+from cairn.ssl.objective import Views
 
 LOG_VARIANCE = 10.0  # the log-variance stays within this: exp of more overflows in half precision
 
 
-class SubjectSequence(Objective):
+class SubjectSequence(AugmentedObjective):
     """Encoder, 1x1x1 convolutions to the two latents' means and log-variances, light decoder.
 
     Args:
@@ -54,16 +55,23 @@ class SubjectSequence(Objective):
         self.decoder = LightDecoder(network)
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
 
-    def views(self, session: Session, draw: np.random.Generator) -> Views:
-        """``target`` and ``hidden``, ``[2, X, Y, Z]``: two scans, one place; ``paired``: whether they are two."""
+    def cut(self, session: Session, draw: np.random.Generator, seeded: bool = False) -> Cut:
+        """``patches`` and ``hidden``, ``[2, X, Y, Z]``; ``paired``; changes of both patches."""
         c = self.config
         names = session.sequences
         chosen = draw.choice(len(names), 2, replace=False) if len(names) > 1 else (0, 0)
         origin = crop_origin(session, c.patch_voxels, draw).tolist()
         patches = [torch.from_numpy(session.patch(names[int(i)], origin, c.patch_voxels)) for i in chosen]
-        target = spatial(torch.stack(patches), c.spatial, draw).contiguous()
-        hidden = [random_mask(c.patch_voxels, c.mask_unit_voxels, c.mask_ratio, draw) for _ in target]
-        return {"target": target, "hidden": torch.stack(hidden), "paired": torch.tensor(len(names) > 1)}
+        moves = draw_spatial(c.spatial, draw)
+        hidden = [random_mask(c.patch_voxels, c.mask_unit_voxels, c.mask_ratio, draw) for _ in patches]
+        paired = torch.tensor(len(names) > 1)
+        tensors = {"patches": torch.stack(patches), "hidden": torch.stack(hidden), "paired": paired}
+        return Cut(tensors, {"target": moves})
+
+    def change(self, cut: Cut) -> Views:
+        """``target`` and ``hidden``, ``[2, X, Y, Z]``: two scans, one place; ``paired``: whether they are two."""
+        target = apply_spatial(cut.tensors["patches"], cut.drawn["target"]).contiguous()
+        return {"target": target, "hidden": cut.tensors["hidden"], "paired": cut.tensors["paired"]}
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Weighted sum of the five terms. In eval mode latents are their means, so the loss is repeatable."""

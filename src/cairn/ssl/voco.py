@@ -22,15 +22,16 @@ from cairn.config.contrastive import VocoConfig
 from cairn.config.networks import NetworkConfig
 from cairn.io.sessions import Session
 from cairn.nets.registry import build_encoder
-from cairn.ssl.augment import intensity, spatial
+from cairn.ssl.augment import apply_intensity, apply_spatial, draw_intensity, draw_spatial
 from cairn.ssl.crops import Voxels, brain_origin, one_sequence
+from cairn.ssl.cuts import AugmentedObjective, Cut
 from cairn.ssl.heads import full_precision, projected, projector
-from cairn.ssl.objective import Objective, Views
+from cairn.ssl.objective import Views
 
 EPS = 1e-6
 
 
-class VoCo(Objective):
+class VoCo(AugmentedObjective):
     """Encoder and projector on a random crop and a grid of base crops.
 
     Beyond the paper, the grid is 3D (there a slab of CT, 4 x 4), and stands where the brain is.
@@ -50,17 +51,23 @@ class VoCo(Objective):
         self.encoder = build_encoder(network)
         self.projector = projector(2 * network.channels[-1], config.projector)
 
-    def views(self, session: Session, draw: np.random.Generator) -> Views:
-        """``crop`` ``[X, Y, Z]``, ``bases`` ``[M, X, Y, Z]``, and ``share`` ``[M]``: of the crop, in each base."""
+    def cut(self, session: Session, draw: np.random.Generator, seeded: bool = False) -> Cut:
+        """``block``, of the whole grid, and ``share`` ``[M]``; changes of the block, origins and changes of crops."""
         config, size = self.config, self.config.patch_voxels
         block = (size[0] * config.grid[0], size[1] * config.grid[1], size[2] * config.grid[2])
         volume = session.patch(one_sequence(session, draw), brain_origin(session, block, draw), block)
-        moved = spatial(torch.from_numpy(volume)[None], config.spatial, draw)[0]
+        moves = draw_spatial(config.spatial, draw)
         origin = [int(draw.integers(whole - side + 1)) for whole, side in zip(block, size, strict=True)]
         corners = base_origins(config.grid, size)
-        crop, *bases = (intensity(_cut(moved, o, size), config.intensity, draw) for o in (origin, *corners))
+        crops = [(o, draw_intensity(config.intensity, size, draw, seeded)) for o in (origin, *corners)]
         share = torch.tensor([overlap(origin, corner, size) for corner in corners])
-        return {"crop": crop, "bases": torch.stack(bases), "share": share}
+        return Cut({"block": torch.from_numpy(volume), "share": share}, {"block": moves, "crops": crops})
+
+    def change(self, cut: Cut) -> Views:
+        """``crop`` ``[X, Y, Z]``, ``bases`` ``[M, X, Y, Z]``, and ``share`` ``[M]``: of the crop, in each base."""
+        moved, size = apply_spatial(cut.tensors["block"][None], cut.drawn["block"])[0], self.config.patch_voxels
+        crop, *bases = (apply_intensity(_cut(moved, o, size), tones) for o, tones in cut.drawn["crops"])
+        return {"crop": crop, "bases": torch.stack(bases), "share": cut.tensors["share"]}
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Prediction of the shares, plus the weighted similarity between base crops."""

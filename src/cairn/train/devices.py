@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from cairn.config.training import OptimConfig
 from cairn.errors import CairnError
 
 
@@ -42,10 +43,27 @@ def precision(device: torch.device) -> Any:
     return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
 
 
-def compile_encoder(module: nn.Module, device: torch.device, wanted: bool) -> None:
-    """Compile ``module.encoder`` in place (its tensors keep their names); on a GPU only."""
-    if wanted and device.type == "cuda":
+def for_speed(module: nn.Module, device: torch.device, config: OptimConfig) -> None:
+    """On a GPU, as configured: weights of convolutions channels last, ``module.encoder`` compiled; all in place.
+
+    Tensors keep their names, shapes and values. On a CPU nothing is done.
+    """
+    if device.type != "cuda":
+        return
+    if config.channels_last:
+        channels_last(module)
+    if config.compile:
         module.encoder.compile(dynamic=True)
+
+
+def channels_last(module: nn.Module) -> None:
+    """Lay the weights of 3D convolutions out with channels last, in which tensor cores want them.
+
+    A convolution's output has the layout of its weight, so that inputs follow.
+    """
+    for parameter in module.parameters():
+        if parameter.dim() == 5:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)
 
 
 def describe(device: torch.device, deterministic: bool) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from cairn.ssl.draws import derived_seed, generator, shuffled
 from cairn.tasks.cases import LabelledSet, common_box, labelled_cases
 from cairn.tasks.registry import build_task
 from cairn.train.cases import collate, training_sample
-from cairn.train.devices import compile_encoder, describe, numerics, set_up
+from cairn.train.devices import describe, for_speed, numerics, set_up
 from cairn.train.history import lines
 from cairn.train.inference import Predictor
 from cairn.train.jobs import FinetuneJob
@@ -154,7 +154,7 @@ def finetune(
     loaded = start_weights(job, weights, problem)
     adapt(problem.module, job.finetune, derived_seed(job.seed, "adapters"))
     learning = {"mode": job.finetune.mode, "trained_parameters": trained(problem.module)}
-    compile_encoder(problem.module, device, job.finetune.compile)
+    for_speed(problem.module, device, job.finetune)
     plain = job.model_dump(mode="json", exclude={"run": True, "probe": True, "finetune": {"steps", "state_every"}})
     data = sorted(sha256(p) for p in [*shards, labels, *weights])
     masks = sorted(sha256(label.mask) for label in labelled.labels if label.mask)
@@ -168,7 +168,8 @@ def finetune(
         "best": result.best, "weights": loaded, "model_sha256": sha256(model),
         "subjects": {"train": _subjects(problem, problem.train), "val": _subjects(problem, problem.val)},
         "skipped": labelled.skipped, "task": problem.task.facts, "parameters": parameters(problem.module),
-        **learning, "samples_per_s": round(result.samples_per_s, 2), **describe(device, job.finetune.deterministic),
+        "samples_per_s": round(result.samples_per_s, 2), "loader_share": round(result.loader_share, 3),
+        **learning, **describe(device, job.finetune.deterministic),
     }  # fmt: skip
 
 

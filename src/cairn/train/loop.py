@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,14 +22,12 @@ from cairn.ssl.across import alone
 from cairn.ssl.draws import derived_seed
 from cairn.train.devices import precision
 from cairn.train.distributed import ALONE, Processes, clip
+from cairn.train.feed import Batch, Feed
 from cairn.train.history import History, Record, lines
 from cairn.train.optim import make_optimizer, moments, restore_moments
 from cairn.train.progress import Progress, say
 from cairn.train.schedule import course_of, learning_rate, warmup_warning
 from cairn.train.state import State, StateFolder
-
-Batch = Mapping[str, Tensor]
-PREFETCH = 4
 
 
 class Problem(ABC):
@@ -48,7 +45,7 @@ class Problem(ABC):
 
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
-        """Loss of a batch."""
+        """Loss of a batch, which lies on the device of the module."""
 
     def updated(self, step: int) -> None:  # noqa: B027 (most have nothing to do here)
         """Called without gradient after update number ``step`` (from 1)."""
@@ -73,6 +70,8 @@ class Result:
     best: dict[str, Any]
     """Step and numbers of the best validation, with ``keep_best``."""
     samples_per_s: float
+    loader_share: float
+    """Share of the time that was spent waiting for batches."""
 
 
 class Loop:
@@ -111,7 +110,8 @@ class Loop:
             say(f"{self.problem.name}: {warning}")
         self._restore()
         progress = Progress(self.problem.name, self.step, self.config.steps, self.config.batch_size)
-        for batch in self._batches():
+        feed = Feed(self.problem.batch, self.device)
+        for batch in feed.batches(range(self.step, self.config.steps)):
             loss = self._update(batch)
             self.window[0] += loss
             self.window[1] += 1
@@ -126,12 +126,12 @@ class Loop:
             self._log()
         if self.step % self.config.validate_every:
             self._validate()
-        rate = progress.rate(self.step)
+        speed = progress.rate(self.step), feed.share
         if self.problem.keep_best and self.best_tensors:
             tensors, step = self.best_tensors, self.best["step"]
         else:
             tensors, step = self.processes.whole(self.module.state_dict()), self.step
-        return Result(tensors, step, self.history.records, self.best, rate)
+        return Result(tensors, step, self.history.records, self.best, *speed)
 
     def _update(self, batch: Batch) -> float:
         # Whatever draws from torch's own generator (dropout) is keyed by the step too, and by the process.
@@ -141,7 +141,7 @@ class Loop:
         self.module.train()
         self.optimizer.zero_grad(set_to_none=True)
         with precision(self.device):
-            loss = self.problem.loss({k: v.to(self.device, non_blocking=True) for k, v in batch.items()})
+            loss = self.problem.loss(batch)
         loss.backward()
         norm = clip(self.module, self.config.clip_norm)
         value = self.processes.mean(loss)
@@ -155,19 +155,6 @@ class Loop:
         with torch.no_grad():
             self.problem.updated(self.step)
         return value
-
-    def _batches(self) -> Iterator[Batch]:
-        """Batches from the current step on; on a GPU made ahead in threads, which changes no number."""
-        steps = range(self.step, self.config.steps)
-        if self.device.type == "cpu":
-            yield from map(self.problem.batch, steps)
-            return
-        with ThreadPoolExecutor(PREFETCH) as pool:
-            ahead = [pool.submit(self.problem.batch, s) for s in steps[: 2 * PREFETCH]]
-            for step in steps:
-                yield ahead.pop(0).result()
-                if step + 2 * PREFETCH < self.config.steps:
-                    ahead.append(pool.submit(self.problem.batch, step + 2 * PREFETCH))
 
     def _log(self) -> None:
         rate = learning_rate(self.config, self.step - 1)

@@ -37,7 +37,7 @@ def restore_moments(
     """Inverse of `moments`; ``part`` gives a tensor the device and the layout of another."""
     for name, parameter in module.named_parameters():
         if f"step.{name}" in tensors:
-            # The step counter stays on the CPU, as AdamW itself keeps it.
+            # The step counter stays on the CPU, as AdamW itself keeps it; the others lie as their parameter does.
             optimizer.state[parameter] = {
                 m: part(tensors[f"{m}.{name}"], torch.empty(0) if m == "step" else parameter) for m in MOMENTS
             }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,17 +22,21 @@ from cairn.io.sessions import Session, open_sessions
 from cairn.nets.blocks import parameters
 from cairn.nets.weights import save_weights
 from cairn.ssl.collapse import refuse_collapse, watch
+from cairn.ssl.cuts import AugmentedObjective, Cuts, changed, stack
 from cairn.ssl.draws import derived_seed, generator, shuffled
+from cairn.ssl.objective import Objective
 from cairn.ssl.registry import build_objective
 from cairn.train.deferred import Start, outlined
-from cairn.train.devices import compile_encoder, describe, numerics, set_up
+from cairn.train.devices import describe, for_speed, numerics, set_up
 from cairn.train.distributed import ALONE, Processes, joined, launched, spread
+from cairn.train.feed import Batch
 from cairn.train.history import Record, lines
 from cairn.train.launch import launch
 from cairn.train.loop import Loop, Problem, Result
 from cairn.train.split import split_subjects, subset
 from cairn.train.state import open_states, state_key
 
+CPU = torch.device("cpu")
 WATCHED = 16
 """Sessions whose embeddings are watched; where fewer are held back, training sessions fill up."""
 WITHOUT_EFFECT = {"steps", "state_every", "min_feature_std", "min_effective_rank"}
@@ -64,9 +69,12 @@ class PretrainProblem(Problem):
         job: configuration.
         sessions: unlabelled sessions.
         processes: those that share a batch.
+        device: where it will be trained; decides where views are augmented.
     """
 
-    def __init__(self, job: PretrainJob, sessions: Sequence[Session], processes: Processes = ALONE) -> None:
+    def __init__(
+        self, job: PretrainJob, sessions: Sequence[Session], processes: Processes = ALONE, device: torch.device = CPU
+    ) -> None:  # fmt: skip
         self.name = f"pretrain {job.run}, seed {job.seed}"
         self.job, self.seed, self.processes = job, job.seed, processes
         self.sessions = [s for s in sessions if s.sequences]
@@ -89,20 +97,33 @@ class PretrainProblem(Problem):
         self.module, self.start = outlined(make, seed) if processes.sharded else (make(), None)
         self.averaged: Callable[[Any], Tensor] = self.module
         """The module's loss, with gradients averaged over the processes."""
+        self.augment_on = augment_on(job, self.module, device)
 
-    def batch(self, step: int) -> dict[str, Tensor]:
-        """Views of this process's share of the step: shuffled epochs, each view drawn by (seed, step, sample)."""
+    def batch(self, step: int) -> Batch:
+        """Views of the step that are this process's, or their cuts: shuffled epochs, drawn by (seed, step, sample)."""
         size = self.job.pretrain.batch_size
-        views = []
+        samples = []
         for sample in self.processes.share(size):
             place = shuffled(self.seed, "pretrain order", len(self.train), step * size + sample)
             session = self.sessions[self.train[place]]
-            views.append(self.module.views_at(session, generator(self.seed, "view", step, sample), step))
-        return _stack(views)
+            samples.append((session, generator(self.seed, "view", step, sample)))
+        return self._made(samples, step)
 
-    def loss(self, batch: Mapping[str, Tensor]) -> Tensor:
+    def _made(self, samples: Iterable[tuple[Session, np.random.Generator]], step: int | None = None) -> Batch:
+        """Views of sessions, or, where the device augments, ``cuts``; at a step, or as at the end of the training."""
+        if self.augment_on == "device":
+            return {"cuts": Cuts(tuple(self.module.cut(session, draw, seeded=True) for session, draw in samples))}
+        if step is None:
+            return stack([self.module.views(session, draw) for session, draw in samples])
+        return stack([self.module.views_at(session, draw, step) for session, draw in samples])
+
+    def augmented(self, batch: Batch) -> Batch:
+        """The views of a batch that lies on the device."""
+        return changed(self.module, batch["cuts"]) if self.augment_on == "device" else batch
+
+    def loss(self, batch: Batch) -> Tensor:
         """The objective's."""
-        return self.averaged(batch)
+        return self.averaged(self.augmented(batch))
 
     def updated(self, step: int) -> None:
         """The objective's."""
@@ -130,19 +151,30 @@ class PretrainProblem(Problem):
         name = f"{self.name}: objective {self.job.objective.kind}"
         refuse_collapse(record, self.job.pretrain, name, len(self.val) + len(self.beside))
 
-    def _fixed_views(self, places: Sequence[int], size: int, device: torch.device) -> Iterator[dict[str, Tensor]]:
+    def _fixed_views(self, places: Sequence[int], size: int, device: torch.device) -> Iterator[Batch]:
         """Batches of ``size`` over the sessions at ``places``; further views of the first fill the last one."""
         for start in range(0, len(places), size):
-            views = []
+            samples = []
             for number in range(start, start + size):
                 turn, place = divmod(number, len(places))
                 draw = generator(self.seed, "validation view", places[place], turn)
-                views.append(self.module.views(self.sessions[places[place]], draw))
-            yield {k: v.to(device) for k, v in _stack(views).items()}
+                samples.append((self.sessions[places[place]], draw))
+            yield self.augmented({k: v.to(device) for k, v in self._made(samples).items()})
 
 
-def _stack(views: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    return {name: torch.stack([v[name] for v in views]) for name in views[0]}
+def augment_on(job: PretrainJob, objective: Objective, device: torch.device) -> Literal["cpu", "device"]:
+    """Where views are augmented.
+
+    Raises:
+        CairnError: when the device is asked for, and the objective's views are made on the CPU alone.
+    """
+    able, wanted = isinstance(objective, AugmentedObjective), job.pretrain.augment_on
+    if wanted == "device" and not able:
+        reason = f"pretrain.augment_on 'device': objective {job.objective.kind} makes its views on the CPU."
+        raise CairnError(reason, "Set it to 'auto' or 'cpu'.", code="config")
+    if wanted == "auto":
+        return "device" if able and device.type == "cuda" else "cpu"
+    return wanted
 
 
 def pretrain(
@@ -183,9 +215,9 @@ def _pretrain(
     job: PretrainJob, shards: Sequence[Path], state: Path, weights: Path, history: Path, code: str,
     device: torch.device, processes: Processes,
 ) -> dict[str, Any]:  # fmt: skip
-    problem = PretrainProblem(job, open_sessions(shards), processes)
+    problem = PretrainProblem(job, open_sessions(shards), processes, device)
     if not processes.sharded:  # else block by block
-        compile_encoder(problem.module, device, job.pretrain.compile)
+        for_speed(problem.module, device, job.pretrain)
     problem.averaged = spread(problem.module, job.pretrain, processes, device, problem.start)
     plain = job.model_dump(mode="json", exclude={"run": True, "pretrain": WITHOUT_EFFECT})
     key = state_key(job=plain, code=code, data=sorted(sha256(p) for p in shards), **numerics(device))
@@ -206,7 +238,8 @@ def facts(job: PretrainJob, problem: PretrainProblem, result: Result, device: to
         "final": {k: v for r in result.records[-2:] for k, v in r.items() if k != "lr"},
         "parameters": {"encoder": parameters(problem.module.encoder), "all": parameters(problem.module)},
         "sessions": {"train": len(problem.train), "val": len(problem.val)},
-        "samples_per_s": round(result.samples_per_s, 2), **(several if job.pretrain.processes > 1 else {}),
+        "samples_per_s": round(result.samples_per_s, 2), "loader_share": round(result.loader_share, 3),
+        "augment_on": problem.augment_on, **(several if job.pretrain.processes > 1 else {}),
         **describe(device, job.pretrain.deterministic),
     }  # fmt: skip
 

@@ -37,7 +37,8 @@ def test_two_crops_share_what_is_configured_and_no_more_than_that_is_forced(sess
 def test_what_two_crops_have_in_common_is_the_same_place(session):
     config = PairConfig(kind="pair", patch_voxels=(4, 4, 4), overlap=0.5, spatial=STILL, intensity=PLAIN)
     for number in range(20):
-        first, second = (places(c) for c in two_crops(session, ["T1w", "T2w"], config, generator(0, "c", number)))
+        crops, changes = two_crops(session, ["T1w", "T2w"], config, generator(0, "c", number))
+        first, second = (places(change.apply(crop)) for crop, change in zip(crops, changes, strict=True))
         shift = np.abs(first[0] - second[0])
         assert len(set(map(tuple, first)) & set(map(tuple, second))) == np.prod(4 - shift) >= 8
         for found in (first, second):

@@ -6,8 +6,9 @@ import torch
 from latents import places
 
 from cairn.config.augment import SpatialConfig
+from cairn.ssl.augment import spatial
 from cairn.ssl.draws import generator
-from cairn.ssl.latents_crops import ANCHORS, brain, crop_origin, inner_origin, overlapping_crops, partner_origin
+from cairn.ssl.latents_crops import ANCHORS, box_of_two, brain, crop_origin, inner_origin, partner_origin, two_of
 
 STILL = SpatialConfig(flip=0, affine=0)
 SHAPE = (40, 36, 30)
@@ -87,6 +88,11 @@ def test_small_crops_lie_in_the_large_one_and_in_the_brain(session):
     nothing = np.array([30, 26, 0])
     anywhere = inner_origin(session, nothing, (8, 8, 8), (4, 4, 4), generator(0, "i"))
     assert ((anywhere >= nothing) & (anywhere <= nothing + 4)).all()
+
+
+def overlapping_crops(session, name, size, overlap, changes, draw):
+    box, origins = box_of_two(session, name, size, overlap, draw)
+    return two_of(spatial(box[None], changes, draw)[0], origins, size), torch.from_numpy(origins[1] - origins[0])
 
 
 def common_parts(crops, shift):

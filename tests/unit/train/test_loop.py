@@ -137,6 +137,8 @@ def test_the_card_of_a_pretraining(tmp_path):
     facts = run_pretrain(tmp_path, made.index, steps=4)
     assert facts["sessions"] == {"train": 5, "val": 1}
     assert facts["steps"] == 4
+    assert 0 < facts["loader_share"] < 1
+    assert facts["augment_on"] == "cpu"
     assert {"step", "loss", "val_loss"} <= set(facts["final"])
     assert len(facts["weights_sha256"]) == 64
     assert facts["parameters"]["encoder"] < facts["parameters"]["all"]

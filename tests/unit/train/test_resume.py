@@ -38,6 +38,17 @@ def test_interrupted_pretraining_ends_with_the_same_bytes(labelled, uninterrupte
         assert f"goes on after step {step // 2 * 2}" in capsys.readouterr().err
 
 
+def test_interrupted_where_the_device_augments_it_ends_with_the_same_bytes(
+    labelled, uninterrupted, tmp_path, monkeypatch
+):
+    with interrupted(monkeypatch, PretrainProblem, 5):
+        train("pretrain", tmp_path, labelled, augment_on="device")
+    facts = train("pretrain", tmp_path, labelled, augment_on="device")
+    assert facts["augment_on"] == "device"
+    assert same(tmp_path, uninterrupted("pretrain", augment_on="device"))
+    assert not same(tmp_path, uninterrupted("pretrain"))  # noise is another
+
+
 def test_interrupted_finetuning_keeps_its_best_validation(labelled, tmp_path, monkeypatch):
     facts = train("finetune", tmp_path / "whole", labelled)
     with interrupted(monkeypatch, FinetuneProblem, 7):

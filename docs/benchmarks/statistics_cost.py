@@ -1,6 +1,6 @@
 """What bootstrap, ranks and permutation tests cost, on made-up cases of 20 models and five tasks.
 
-python docs/benchmarks/statistics.py
+python docs/benchmarks/statistics_cost.py
 
 One thread. Seconds are of the process, so that other work on the machine counts little; cases are FOMO25's numbers.
 """
