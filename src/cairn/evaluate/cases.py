@@ -212,7 +212,9 @@ def _survival_case(key: Key, target: Mapping[str, str], row: Mapping[str, str] |
     """Time and event against a risk of any scale. Without a valid risk the case loses every pair that it is in."""
     status, risk = _checked_value(row, math.inf, -math.inf)
     event = {EVENT: float(target["event"])}
-    return Case(*key, status=status, label=float(target["time"]), prediction=risk if status == OK else None, parts=event)
+    return Case(
+        *key, status=status, label=float(target["time"]), prediction=risk if status == OK else None, parts=event
+    )
 
 
 def _findings_case(

@@ -143,7 +143,9 @@ def families(job: FindingsJob, boards: Sequence[TaskBoard]) -> Row:
     }  # fmt: skip
 
 
-def _by_family(job: FindingsJob, board: TaskBoard, compared: Sequence[str], names: Sequence[str]) -> tuple[Row, list[Row]]:
+def _by_family(
+    job: FindingsJob, board: TaskBoard, compared: Sequence[str], names: Sequence[str]
+) -> tuple[Row, list[Row]]:
     """Mean rank of each family on one task, and FOMO25's claim about it where both its families are there."""
     runs = [run for run in compared if run in competing(job, board)]
     if not runs:

@@ -61,7 +61,9 @@ def metric_values(metric: str, cases: RunCases, counts: npt.NDArray[Any], cap: f
         cap: largest absolute error that counts (``mae``, ``r2``).
     """
     if metric == "auroc_mean":
-        return mean_of_defined(np.stack([metric_values(f"{OF_FINDING}{n}", cases, counts, cap) for n in cases.findings]))
+        return mean_of_defined(
+            np.stack([metric_values(f"{OF_FINDING}{n}", cases, counts, cap) for n in cases.findings])
+        )
     if metric.startswith(OF_FINDING):
         return metric_values("auroc", cases.of_finding(metric.removeprefix(OF_FINDING)), counts, cap)
     if metric == "concordance":

@@ -65,7 +65,8 @@ def content(sources: Sources) -> dict[str, Any]:
         "note": job.note,
         "stability": stability_plots(sources),
         "tasks": [_task(sources, t) for t in sources.tasks],
-        "few_shot": few_shot_curves(sources), "absent": sources.absent,
+        "few_shot": few_shot_curves(sources),
+        "absent": sources.absent,
         "curves": learning_curves(sources),
         "runs": [_run(sources, r) for r in sources.rows],
         "datasets": cost.datasets(sources),
@@ -73,7 +74,8 @@ def content(sources: Sources) -> dict[str, Any]:
         "stages": cost.stages(cards),
         "hardware": cost.hardware(cards),
         "versions": cost.versions(cards),
-        "used": {m["name"] for t in sources.tasks for m in t["metrics"]}, "limits": words.limits(sources),
+        "used": {m["name"] for t in sources.tasks for m in t["metrics"]},
+        "limits": words.limits(sources),
         "numbers": found,
         "origins": origins(found, sources.cards),
         "lineage": as_script(embedded(sources.cards, found)) if found else "",
@@ -102,7 +104,7 @@ def _run(sources: Sources, row: Record) -> dict[str, str]:
     origin = sources.origins.get(row["run"], {})
     seeds = sorted({len(c.seeds) for (name, _), c in sources.cases.items() if name == row["run"]})
     return {
-        "label": row["label"], "run": row["run"], "method": row["method"],
+        "label": row["label"], "run": row["run"], "track": sources.title_of(row["track"]), "method": row["method"],
         "objective": (run.objective or (run.weights and "foreign weights") if run else "") or "–",
         "network": (run.network if run else "") or "–",
         "pretrained_on": ", ".join([*origin.get("pretrained_on", ()), *origin.get("foreign_weights", ())]) or "–",
