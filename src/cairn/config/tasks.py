@@ -44,7 +44,8 @@ class TaskInputs(Section):
     classes: tuple[Annotated[str, Field(pattern=CLASS_NAME)], ...] = Field(default=(), exclude_if=lambda v: not v)
     """Segmentation: names of the labels 1, 2, … of a mask where there are several; they exclude each other, and the
     most probable wins. Default: one lesion class, whatever its label. Probe: names of the labels 0, 1, … Findings:
-    their names, which are the columns of the table of targets. Registration: names of the labels 1, 2, … of its maps."""
+    their names, which are the columns of the table of targets. Registration: names of the labels 1, 2, … of its
+    maps."""
     edges: tuple[float, ...] = Field(default=(), exclude_if=lambda v: not v)
     """Probe: where labels are numbers such as ages, the values at which a class ends and the next begins."""
 

@@ -1,7 +1,7 @@
 """Cases of tasks with several classes: masks of labels, one class of many, several findings at once.
 
-What belongs to one class stands in a case's ``parts``: ``dice_{class}`` and ``nsd_{class}``, or ``p_{class}``, a score; of
-a finding ``y_{finding}``, whether it is there, as well.
+What belongs to one class stands in a case's ``parts``: ``dice_{class}`` and ``nsd_{class}``, or ``p_{class}``, a score;
+of a finding ``y_{finding}``, whether it is there, as well.
 """
 
 from __future__ import annotations

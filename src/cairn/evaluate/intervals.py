@@ -77,7 +77,8 @@ def _independent(metric: str, cases: RunCases) -> int:
     if metric == "concordance":
         return max(1, disjoint_pairs(cases.label, cases.events))
     if metric == "auroc_mean":
-        return min(_independent("auroc", cases.of_finding(name)) for name in cases.findings)
+        defined = [c for c in map(cases.of_finding, cases.findings) if len(set(c.label)) == 2]
+        return min((_independent("auroc", c) for c in defined), default=1)
     if metric != "auroc":
         return len(set(cases.subjects))
     by_class = [{s for s, y in zip(cases.subjects, cases.label, strict=True) if y == c} for c in (0.0, 1.0)]

@@ -2,7 +2,8 @@
 
 Under the null hypothesis of two interchangeable runs, every such exchange is as likely as what was seen. For a metric
 that is a mean over cases, and for AUROC, concordance and R² as well, the difference of the two runs is linear in the
-exchange's signs, so that all runs and permutations are one matrix product. AUROC and concordance work on each run's ranks and Pearson r on standardised
+exchange's signs, so that all runs and permutations are one matrix product. AUROC and concordance work on each run's
+ranks and Pearson r on standardised
 predictions: no such metric depends on a run's scale, and so must not its test.
 """
 

@@ -39,8 +39,8 @@ def stability(
     Args:
         job: configuration.
         boards: all runs on every task.
-        ranks: by track, of its ranked runs, task by task of the track: ranks ``[1, runs]``, and of all resamples ``[R, runs]``
-            (no arrays where nothing was resampled).
+        ranks: by track, of its ranked runs, task by task of the track: ranks ``[1, runs]``, and of all resamples
+            ``[R, runs]`` (no arrays where nothing was resampled).
     """
     tracks = {}
     for track, (point, spread) in ranks.items():

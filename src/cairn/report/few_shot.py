@@ -14,6 +14,7 @@ from cairn.report.words import heading
 
 Record = Mapping[str, str]
 COLUMNS, PANEL_IN = 3, (2.7, 2.2)
+DODGE = 1.05  # runs stand side by side, so that their bars can be told apart
 
 
 def few_shot_curves(sources: Sources) -> Picture | None:
@@ -28,20 +29,22 @@ def few_shot_curves(sources: Sources) -> Picture | None:
     shares = sorted({float(r["share"]) for r in rows})
     with canvas(PANEL_IN[0] * columns + 0.3, PANEL_IN[1] * high + 0.7, high, columns) as (figure, axes):
         for axis, (task, metric) in zip(axes.flat, tasks, strict=False):
-            for run in runs:
-                own = [r for r in rows if (r["run"], r["task"], r["metric"]) == (run, task, metric)]
-                _line(axis, own, *looks(sources.rows)[run])
+            own = {run: [r for r in rows if (r["run"], r["task"], r["metric"]) == (run, task, metric)] for run in runs}
+            here = [run for run in runs if own[run]]
+            for i, run in enumerate(here):
+                _line(axis, own[run], DODGE ** (i - (len(here) - 1) / 2), *looks(sources.rows)[run])
             axis.set_title(clean(_title(sources, task)), fontweight="bold")
-            axis.set(xscale="log", ylabel=_metric(sources, task, metric))
+            axis.set(xscale="log", xlabel="share of the training set (%)", ylabel=_metric(sources, task, metric))
             axis.set_xticks(shares, [f"{100 * s:g}" for s in shares])
             axis.minorticks_off()
             axis.grid(axis="y", color=RULE, lw=0.6)
         for axis in list(axes.flat)[len(tasks) :]:
             axis.set_visible(False)
-        figure.supxlabel("share of the training set (%)", fontsize=9.5)
-        labels = {r["run"]: clean(r["label"]) for r in sources.rows}
-        handles = [_key(axes.flat[0], *looks(sources.rows)[run]) for run in runs]
-        figure.legend(handles, [labels[run] for run in runs], loc="outside lower center", ncols=min(3, len(runs)))
+        shown = {(r["label"], looks(sources.rows)[r["run"]]): None for r in sources.rows if r["run"] in runs}
+        handles = [_key(axes.flat[0], *look) for _, look in shown]
+        figure.legend(
+            handles, [clean(label) for label, _ in shown], loc="outside lower center", ncols=min(4, len(shown))
+        )
         source = embed(figure)
     return Picture(
         source, "Few-shot curves of every run, task by task",
@@ -49,7 +52,7 @@ def few_shot_curves(sources: Sources) -> Picture | None:
         "smaller part lies within a larger one. Line: mean over seeds and draws; bar: interval over test cases where "
         "one was given for the mean, else the range of seeds. A curve that rises early has features that need few "
         "labels; where bars overlap, runs are not told apart.",
-        wide=True,
+        wide=columns == COLUMNS,
     )  # fmt: skip
 
 
@@ -79,11 +82,12 @@ def _number(text: str) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def _line(axis: Any, rows: Sequence[Record], colour: str, marker: str) -> None:
+def _line(axis: Any, rows: Sequence[Record], shift: float, colour: str, marker: str) -> None:
     found = points(rows)
     if not found:
         return
     share, value, low, high = (np.array(column) for column in zip(*found, strict=True))
+    share = share * shift
     axis.vlines(share, low, high, color=colour, lw=1.2, alpha=0.45)
     axis.plot(share, value, color=colour, marker=marker, ms=4, lw=1.5)
 

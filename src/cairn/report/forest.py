@@ -25,8 +25,8 @@ def rank_forest(sources: Sources, track: str) -> Picture | None:
     of_track = f" in {sources.title_of(track)}" if len({r["track"] for r in sources.rows}) > 1 else ""
     return Picture(
         source, f"Overall rank of every run{of_track} with its interval",
-        f"Overall rank{of_track} (1 is best) and its {level} interval when the test cases are drawn anew. Where intervals "
-        "overlap, the order is not settled. Beside each run, the share of draws in which it ranks first.",
+        f"Overall rank{of_track} (1 is best) and its {level} interval when the test cases are drawn anew. Where "
+        "intervals overlap, the order is not settled. Beside each run, the share of draws in which it ranks first.",
         wide=True,
     )  # fmt: skip
 
@@ -115,7 +115,10 @@ def overview(sources: Sources) -> bytes:
     size = (2.3 + sum(widths), 0.55 + sum(heights))
     with canvas(*size, len(groups), len(widths), **options) as (figure, axes):
         for line, (_, rows), own in zip(axes, groups, panels, strict=True):
-            _overview(line, sources, rows, own)
+            names = dict.fromkeys(sources.title_of(r["track"]) for r in rows)
+            _overview(
+                line, sources, rows, own, f"Overall rank\n{', '.join(names)}" if len(groups) > 1 else "Overall rank"
+            )
         tracks = dict.fromkeys(r["track"] for r in sources.rows)
         many = len(tracks) > 1
         said = " ".join(
@@ -134,12 +137,12 @@ def _groups(sources: Sources) -> list[tuple[Sequence[Record], Sequence[Record]]]
 
 
 def _overview(
-    line: Any, sources: Sources, rows: Sequence[Record], panels: Sequence[tuple[Record, Record]]
+    line: Any, sources: Sources, rows: Sequence[Record], panels: Sequence[tuple[Record, Record]], title: str
 ) -> None:  # fmt: skip
     """One line of axes: ranks, then a panel a metric; axes that are left over stay empty."""
     look = looks(sources.rows)
     _ranks(line[0], rows, look, shares=False)
-    line[0].set_title("Overall rank", fontweight="bold", pad=16)
+    line[0].set_title(clean(title), fontweight="bold", pad=16)
     for axis, (task, metric) in zip(line[1:], panels, strict=False):
         _metric(axis, rows, task["name"], metric, look, values=True)
         axis.margins(x=0.16)

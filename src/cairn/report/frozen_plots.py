@@ -14,6 +14,7 @@ from cairn.report.style import MUTED, WIDTH_IN, Picture, canvas, clean, embed, l
 
 Record = Mapping[str, Any]
 Floats = npt.NDArray[np.float64]
+DARK = 0.32  # so far from guessing the field is dark
 
 
 def kaplan_meier(times: Floats, events: Floats) -> tuple[Floats, Floats]:
@@ -50,7 +51,7 @@ def survival_curves(sources: Sources, task: Record) -> Picture:
                 axis.step(np.append(at, end), np.append(share, share[-1]), style, where="post", color=colour, lw=1.7)
                 lost = cases.label[half & (cases.events == 0)]
                 left = share[np.searchsorted(at, lost, side="right") - 1]
-                axis.plot(lost, left, ls="", marker="|", ms=4, color=colour, alpha=0.6)
+                axis.plot(lost, left, ls="", marker="|", ms=6, color=colour, alpha=0.6)
             axis.set_title(clean(wrapped(row["label"], 30)))
             axis.set(xlim=(0, end * 1.02), ylim=(0, 1.03))
         for axis in list(axes.flat)[len(rows) :]:
@@ -60,8 +61,8 @@ def survival_curves(sources: Sources, task: Record) -> Picture:
         source = embed(figure)
     return Picture(
         source, f"Survival by predicted risk for every run on {task['title']}",
-        "Kaplan–Meier curves of the half of the test cases with the higher predicted risk (solid) and of the other half "
-        "(dashed); ticks: censored cases. Solid should fall first; curves that cross tell nothing apart. Time is in "
+        "Kaplan–Meier curves of the half of the test cases with the higher predicted risk (solid) and of the other "
+        "half (dashed); ticks: censored cases. Solid should fall first; curves that cross tell nothing apart. Time is in "
         "the unit of the targets; ranks of the risk are averaged over seeds.",
     )  # fmt: skip
 
@@ -81,7 +82,8 @@ def finding_areas(sources: Sources, task: Record) -> Picture | None:
         axis.imshow(areas, cmap="RdBu", vmin=0, vmax=1, aspect="auto", alpha=0.8)
         for y, x in np.ndindex(areas.shape):
             missing = bool(np.isnan(areas[y, x]))
-            text, colour = ("–", MUTED) if missing else (f"{areas[y, x]:.2f}", "black")
+            dark = "white" if abs(areas[y, x] - 0.5) > DARK else "black"
+            text, colour = ("–", MUTED) if missing else (f"{areas[y, x]:.2f}", dark)
             axis.text(x, y, text, ha="center", va="center", fontsize=8, color=colour)
         axis.set_xticks(range(len(names)), [n.replace("_", " ") for n in names], rotation=35, ha="right", fontsize=8)
         axis.set_yticks(range(len(found)), [clean(wrapped(row["label"])) for row, _ in found])
@@ -89,8 +91,8 @@ def finding_areas(sources: Sources, task: Record) -> Picture | None:
         source = embed(figure)
     return Picture(
         source, f"AUROC of every run and finding on {task['title']}",
-        "AUROC of each finding, mean over seeds: white is guessing (0.5), blue better, red worse. –: the test set holds "
-        "one class only. Intervals stand in the table below.",
+        "AUROC of each finding, mean over seeds: white is guessing (0.5), blue better, red worse. –: the test set "
+        "holds one class only. Intervals stand in the table below.",
     )  # fmt: skip
 
 

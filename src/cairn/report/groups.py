@@ -9,7 +9,7 @@ from cairn.report.sources import Sources
 from cairn.report.words import heading, number, span
 
 Record = Mapping[str, Any]
-CLASSES = "Metrics of single classes; the leaderboard ranks by their mean."
+CLASSES = "Metrics of single classes, findings or structures; the leaderboard ranks by their mean."
 FAIRNESS = (
     "Groups of the test set by age (years) and sex. Gap: largest less smallest value over the groups of one variable; "
     "fairness: mean over the variables of 1 − gap. Groups of fewer than {least} sessions, or in which the metric is "

@@ -104,7 +104,7 @@ def _run(sources: Sources, row: Record) -> dict[str, str]:
     origin = sources.origins.get(row["run"], {})
     seeds = sorted({len(c.seeds) for (name, _), c in sources.cases.items() if name == row["run"]})
     return {
-        "label": row["label"], "run": row["run"], "method": row["method"],
+        "label": row["label"], "run": row["run"], "track": sources.title_of(row["track"]), "method": row["method"],
         "objective": (run.objective or (run.weights and "foreign weights") if run else "") or "–",
         "network": (run.network if run else "") or "–",
         "pretrained_on": ", ".join([*origin.get("pretrained_on", ()), *origin.get("foreign_weights", ())]) or "–",

@@ -187,6 +187,7 @@ def _methods(sources: Sources, track: Record) -> Picture:
         source, "Places of every run under four ways to rank",
         "How to read this: level lines are places that do not hang on the rule. Left, this leaderboard's own: metrics "
         "are averaged over cases and then ranked, equal runs sharing the best rank; next, sharing the mean rank. "
-        "Right, each case ranks the runs (Dice, NSD, error) and the ranks are averaged; AUROC and r stay as they are.",
+        "Right, each case ranks the runs (Dice, NSD, error, accuracy) and the ranks are averaged; metrics that no "
+        "single case has, such as AUROC and r, stay as they are.",
         wide=True,
     )  # fmt: skip

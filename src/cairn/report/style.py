@@ -62,9 +62,20 @@ def as_bytes(figure: Any, kind: str, dpi: int) -> bytes:
 
 
 def looks(rows: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, str]]:
-    """Colour and marker of every run, the same in all figures; where colours come again, they take another marker."""
-    many = len(COLOURS)
-    return {r["run"]: (COLOURS[i % many], MARKERS[(i + i // many) % many]) for i, r in enumerate(rows)}
+    """Colour and marker of every run, the same in all figures; where colours come again, they take another marker.
+
+    Rows of one label in several tracks are one encoder to the reader, and look alike.
+    """
+    many, found, last = len(COLOURS), dict[str, tuple[str, str]](), dict[str, tuple[str, str]]()
+    for row in rows:
+        known = last.get(row["label"])
+        if known is None or known[0] == row["track"]:
+            i = len(set(found.values()))
+            found[row["run"]] = (COLOURS[i % many], MARKERS[(i + i // many) % many])
+            last[row["label"]] = (row["track"], row["run"])
+        else:
+            found[row["run"]] = found[known[1]]
+    return found
 
 
 def wrapped(text: str, width: int = 24) -> str:

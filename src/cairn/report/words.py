@@ -28,6 +28,8 @@ class Effect:
 
     pretrained: str
     scratch: str
+    track: str
+    """Title of the pretrained run's track, where there are several."""
     headline: str
     sentences: Sequence[str]
     lines: Sequence[Mapping[str, str]]
@@ -99,10 +101,14 @@ def effects(sources: Sources) -> list[Effect]:
     rows = sources.board["pretraining"]
     labels = {r["run"]: r["label"] for r in sources.rows}
     pairs = dict.fromkeys((r["a"], r["b"]) for r in rows)
-    return [_effect(sources, labels[a], labels[b], [r for r in rows if (r["a"], r["b"]) == (a, b)]) for a, b in pairs]
+    tracks = {r["run"]: sources.title_of(r["track"]) if len(sources.tracks) > 1 else "" for r in sources.rows}
+    return [
+        _effect(sources, labels[a], labels[b], tracks[a], [r for r in rows if (r["a"], r["b"]) == (a, b)])
+        for a, b in pairs
+    ]
 
 
-def _effect(sources: Sources, pretrained: str, scratch: str, rows: Sequence[Record]) -> Effect:
+def _effect(sources: Sources, pretrained: str, scratch: str, track: str, rows: Sequence[Record]) -> Effect:
     names = {(t["name"], m["name"]): (t, m) for t in sources.tasks for m in t["metrics"]}
     level = f"{sources.board['evaluate']['confidence']:.0%}"
     sentences = []
@@ -117,7 +123,8 @@ def _effect(sources: Sources, pretrained: str, scratch: str, rows: Sequence[Reco
         reach = [_reach(names, r) for r in unclear if r["low"] is not None]
         if reach:
             sentences.append(f"There the {level} intervals reach {listed(reach)}: smaller effects cannot be seen.")
-    return Effect(pretrained, scratch, _headline(names, rows), sentences, [_line(sources, names, r) for r in rows])
+    lines = [_line(sources, names, r) for r in rows]
+    return Effect(pretrained, scratch, track, _headline(names, rows), sentences, lines)
 
 
 def _headline(names: Mapping[tuple[str, str], tuple[Record, Record]], rows: Sequence[Record]) -> str:

@@ -158,3 +158,49 @@ def test_spearman_is_scipys():
     assert np.isnan(found[3])
     for i in (0, 1, 2, 4, 19):
         assert found[i] == pytest.approx(spearmanr(x, y[i]).statistic)
+
+
+def in_two_tracks():
+    """The runs in a track of two tasks, three of them again in a track of one."""
+    again = [
+        r.model_copy(update={"run": f"{r.run}_b", "track": "b"}) for r in RUNS if r.run in ("mae", "hybrid", "scratch")
+    ]
+    runs = (*(r.model_copy(update={"track": "a"}) for r in RUNS), *again)
+    rules = {"a": {"tasks": ("infarct", "brain_age")}, "b": {"tasks": ("meningioma",)}}
+    return FindingsJob.model_validate(job(runs).model_dump() | {"tracks": rules})
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    asked, root = in_two_tracks(), tmp_path_factory.mktemp("two")
+    cases, scores = [], []
+    for r in asked.runs:
+        made = world.evaluated(root, n=10, runs=[r], tasks=asked.tasks_of(r.track))
+        cases += made[0]
+        scores += made[1]
+    return asked, read_board(asked, cases, scores)
+
+
+def test_a_run_is_paired_with_the_twin_of_its_own_track(two):
+    asked, boards = two
+    by_name = {r.run: r for r in asked.runs}
+    assert twin_of(by_name["mae_b"], asked.runs) == "scratch_b"
+    assert twin_of(by_name["mae"], asked.runs) == "scratch"
+    assert twin_of(by_name["mae_b"], RUNS) == "scratch"  # none there: another track's
+    rows = {r["task"]: r for r in pretraining(asked, boards) if r["setting"] == "shifted"}
+    assert rows["meningioma"]["pairs"] == [["mae_b", "scratch_b"], ["hybrid_b", "scratch_b"]]
+    assert ["mae_b", "scratch_b"] not in rows["infarct"]["pairs"]
+    assert all(r["value"] is not None for r in rows.values())
+
+
+def test_families_are_compared_where_they_compete_and_sizes_within_one_set_of_tasks(two):
+    asked, boards = two
+    found = families(asked, boards)
+    by_task = {t["task"]: t["ranks"] for t in found["tasks"]}
+    assert by_task["meningioma"]["contrastive"] == {"value": None, "low": None, "high": None}
+    assert by_task["infarct"]["contrastive"]["value"] is not None
+    assert max(v["value"] for v in by_task["meningioma"].values() if v["value"]) <= 2
+    sizes = {r: 100 * (i + 1) for i, r in enumerate(asked.families)}
+    told = scaling(asked, boards, sizes)
+    assert told["tracks"] == ["a"]
+    assert {r["run"] for r in told["runs"]} == set(KINDS)

@@ -57,7 +57,9 @@ def found(truth, scores_SNK):
     names = "abc"[: np.shape(truth)[1]]
     parts = {f"p_{k}": scores[:, :, i] for i, k in enumerate(names)}
     parts |= {f"y_{k}": np.tile(np.asarray(truth, float)[:, i], (len(scores), 1)) for i, k in enumerate(names)}
-    return RunCases("test", tuple(range(len(scores))), keys, np.full(len(truth), np.nan), blank, blank, blank, (), parts)
+    return RunCases(
+        "test", tuple(range(len(scores))), keys, np.full(len(truth), np.nan), blank, blank, blank, (), parts
+    )
 
 
 def test_concordance_is_harrells_with_ties_and_censoring():
@@ -187,7 +189,9 @@ def test_intervals_of_concordance_cover_the_truth(apart, censor):
     for _ in range(300):
         cases = survived(*draw(60))
         value = metric_values("concordance", cases, np.ones((1, 60), int), np.inf)[0, 0]
-        low, high = score_interval("concordance", value, metric_values("concordance", cases, counts, np.inf)[0], cases, 0.95)
+        low, high = score_interval(
+            "concordance", value, metric_values("concordance", cases, counts, np.inf)[0], cases, 0.95
+        )
         hits += low <= truth <= high
     assert 0.915 <= hits / 300 <= 0.985
 
@@ -211,14 +215,19 @@ def scored(tmp_path, kind, truth, told, classes=()):
 
 
 def test_survival_is_scored_from_files_and_invalid_risks_are_the_worst(tmp_path):
-    rows = [{"subject": f"{i}", "session": "1", "time": t, "event": e} for i, (t, e) in enumerate([(1, 1), (2, 1), (5, 0)])]
+    rows = [
+        {"subject": f"{i}", "session": "1", "time": t, "event": e} for i, (t, e) in enumerate([(1, 1), (2, 1), (5, 0)])
+    ]
     truth = table(tmp_path / "targets.tsv", rows, ("subject", "session", "time", "event"))
     facts, cases, values = scored(tmp_path, "survival", truth, predictions(tmp_path, ["2.5", "-7", "-9.5"]))
     assert (facts["invalid_predictions"], values) == ([], {"concordance": 1.0})
     assert cases.events.tolist() == [1, 1, 0]
     assert cases.truth.tolist() == [[1, 2, 5], [1, 1, 0]]
     facts, cases, values = scored(tmp_path, "survival", truth, predictions(tmp_path, ["2.5", "inf", "-9.5"]))
-    assert (facts["invalid_predictions"], values) == (["seed 0: 1/1: not-finite"], {"concordance": pytest.approx(1 / 3)})
+    assert (facts["invalid_predictions"], values) == (
+        ["seed 0: 1/1: not-finite"],
+        {"concordance": pytest.approx(1 / 3)},
+    )
     assert np.isnan(cases.prediction[0, 1])
 
 
@@ -260,7 +269,8 @@ def test_registration_is_the_dice_after_the_predicted_warp(tmp_path, monkeypatch
 
 @pytest.mark.parametrize(
     ("kind", "row", "said"),
-    [("survival", {"time": -1, "event": 1}, "'-1' is no time"), ("survival", {"time": 3, "event": 2}, "neither 0 nor 1"),
+    [("survival", {"time": -1, "event": 1}, "'-1' is no time"),
+     ("survival", {"time": 3, "event": 2}, "neither 0 nor 1"),
      ("survival", {"time": 3}, "lacks the column"), ("findings", {"bleed": "n/a"}, "bleed 'n/a' is neither"),
      ("registration", {"mask": "gone"}, "no label maps 'gone'")],
 )  # fmt: skip
@@ -278,6 +288,8 @@ def test_a_case_named_twice_is_refused(tmp_path):
 
 
 def test_an_age_needs_no_columns_for_masks(tmp_path):
-    truth = table(tmp_path / "targets.tsv", [{"subject": "0", "session": "1", "value": 50}], ("subject", "session", "value"))
+    truth = table(
+        tmp_path / "targets.tsv", [{"subject": "0", "session": "1", "value": 50}], ("subject", "session", "value")
+    )
     (case,) = score_cases(truth, predictions(tmp_path, ["48"]), "regression", CONFIG)
     assert (case.label, case.prediction, case.status) == (50, 48, "ok")

@@ -1,6 +1,7 @@
 """Guards the leaderboard as a whole: files, intervals, claims, and the inputs it must refuse."""
 
 import csv
+import io
 import shutil
 
 import numpy as np
@@ -8,8 +9,10 @@ import pytest
 import world
 
 from cairn.config.runs import Run
+from cairn.config.tracks import TrackConfig
 from cairn.errors import CairnError
-from cairn.evaluate.leaderboard import leaderboard
+from cairn.evaluate.board import boards_of, read_board
+from cairn.evaluate.leaderboard import leaderboard, rank_arrays
 from cairn.evaluate.tables import read_scores, write_scores
 from cairn.io.atomic import read_json
 
@@ -138,3 +141,56 @@ def test_rank_intervals_contain_the_rank_and_stay_in_range(files, tmp_path):
         overall = row["overall"]
         assert 1 <= overall["low"] <= overall["value"] <= overall["high"] <= 2
         assert np.isclose(overall["value"], np.mean([r["value"] for r in row["ranks"].values()]))
+
+
+def other_tasks(**tracks):
+    """Two runs in ``a``, one in ``b``."""
+    runs = tuple(r.model_copy(update={"track": t, "ranked": True}) for r, t in zip(world.RUNS, "aab", strict=True))
+    rules = {name: {"tasks": tasks} for name, tasks in tracks.items()}
+    return world.board_job(runs).model_copy(update={"tracks": {n: TrackConfig(**r) for n, r in rules.items()}})
+
+
+def test_tracks_are_ranked_on_their_own_tasks(tmp_path):
+    job = other_tasks(a=("infarct", "brain_age"), b=("meningioma",))
+    cases, scores = [], []
+    for run in job.runs:
+        made = world.evaluated(tmp_path, n=8, seeds=1, runs=[run], tasks=job.tasks_of(run.track))
+        cases += made[0]
+        scores += made[1]
+    table, data, stable = (tmp_path / n for n in ("l.csv", "l.json", "s.json"))
+    leaderboard(job, cases, scores, table, data, stable)
+    rows = {r["run"]: r for r in read_json(data)["rows"]}
+    assert set(rows["mae"]["ranks"]) == {"infarct", "brain_age"}
+    assert set(rows["classical"]["ranks"]) == {"meningioma"}
+    assert rows["classical"]["overall"]["value"] == 1.0  # the two tasks of the other track cost it nothing
+    cells = {r["run"]: r for r in csv.DictReader(io.StringIO(table.read_text()))}
+    assert cells["mae"]["meningioma_dice"] == cells["mae"]["meningioma_rank"] == ""
+    assert cells["mae"]["infarct_auroc"] != ""
+    assert {p["name"] for p in read_json(stable)["tracks"]["a"]["panels"]} == {"overall", "infarct", "brain_age"}
+    assert "b" not in read_json(stable)["tracks"]  # one run has no order
+    assert {(p["task"], p["a"], p["b"]) for p in read_json(data)["pairs"]} == {
+        ("infarct", "mae", "scratch"), ("brain_age", "mae", "scratch"),
+    }  # fmt: skip
+
+
+def test_a_missing_task_costs_only_within_the_track(tmp_path):
+    job = other_tasks(a=("infarct", "brain_age"))
+    cases, scores = world.evaluated(tmp_path, n=8, seeds=1, runs=job.runs[:1], tasks=["infarct", "brain_age"])
+    more = world.evaluated(tmp_path, n=8, seeds=1, runs=job.runs[1:2], tasks=["infarct"])
+    board = read_board(job, cases + more[0], scores + more[1])
+    ranks = rank_arrays(["mae", "scratch"], boards_of(job, board, "a"), job.evaluate)[0]
+    assert ranks[1].tolist() == [[1.0, 2.0]]  # one entry: who is missing ranks second
+    assert len(ranks) == 2
+
+
+def test_a_score_on_a_task_of_another_track_is_refused(tmp_path):
+    job = other_tasks(a=("infarct",))
+    cases, scores = world.evaluated(tmp_path, n=6, seeds=1, runs=job.runs[:1], tasks=["brain_age"])
+    with pytest.raises(CairnError, match="'mae' on task 'brain_age' is not configured"):
+        read_board(job, cases, scores)
+
+
+def test_without_rules_a_track_takes_all_tasks():
+    job = other_tasks(c=("infarct",))
+    assert job.tasks_of("a") == list(world.TASKS)
+    assert job.track_names == ["a", "b", "c"]

@@ -97,3 +97,46 @@ def test_weights_from_elsewhere_need_a_track_that_takes_them():
     found = check(foreign=True, more=[imported])["runs"]["mae"]
     assert found["foreign_weights"] == {theirs: sha256(Path(theirs))}
     assert found["pretrained_on"] == []
+
+
+def frozen(dataset="age", shard=SHARD, encoder=f"{R}/pretrain/mae/seed-0/encoder.safetensors", raw=()):
+    """Cards of a head on frozen features: items, features, head."""
+    items, targets = f"{R}/items/slices/items.parquet", f"{R}/items/slices/targets.tsv"
+    features, head = f"{R}/features/mae/slices/0.safetensors", f"{R}/heads/mae/age/seed-0/head.safetensors"
+    for path in (items, targets, features, head, *raw):
+        write_text(Path(path), path)
+    cards = [str(Path(path).with_name("run.json")) for path in (items, features, head)]
+    make_card(Path(), cards[0], "finetune_model", [*([shard] if shard else []), *raw], [items, targets], 22)
+    make_card(Path(), cards[1], "finetune_model", [items, encoder], [features], 23)
+    make_card(Path(), cards[2], "finetune_model", [features, targets], [head], 24)
+    edit(cards[0], stage="make_items", config={"dataset": dataset})
+    edit(cards[1], stage="embed_items", config={})
+    edit(cards[2], stage="fit_head", config={"run": "mae"})
+    edit(FINETUNING, config={"run": "another"})
+    return cards
+
+
+def test_a_head_learned_from_the_data_set_of_its_items_and_from_its_encoder():
+    found = check(more=frozen())["runs"]["mae"]
+    assert found == {"track": "method", "pretrained_on": ["age"], "finetuned_on": ["age"], "foreign_weights": {}}
+
+
+def test_a_head_on_the_items_of_another_data_set_is_refused():
+    refused(r"run 'mae' was fine-tuned on age, which is not its training set", labelled="age_few", more=frozen())
+
+
+def test_items_that_were_brought_in_are_of_the_data_set_that_their_card_names():
+    cards = frozen("published", shard="", raw=["elsewhere/train-0.parquet"])
+    assert check(labelled="published", more=cards)["runs"]["mae"]["finetuned_on"] == ["published"]
+
+
+def test_a_frozen_encoder_that_no_job_made_is_refused():
+    other = f"{R}/pretrain/other/seed-0/encoder.safetensors"
+    write_text(Path(other), "from who knows where")
+    refused(r"other/seed-0/encoder.safetensors in features/mae/slices, which no job made", more=frozen(encoder=other))
+
+
+def test_items_from_shards_that_no_job_made_are_refused():
+    secret = SHARD.replace("age/0000", "secret/0000")
+    write_text(Path(secret), "secret")
+    refused(r"read .*secret/0000.safetensors in items/slices, which no job made", more=frozen(shard=secret))

@@ -39,8 +39,8 @@ METRICS = {
 }  # fmt: skip
 CONFIG = EvaluateConfig(resamples=200, permutations=500, metrics=METRICS)
 MAKERS = (
-    ("curia", "Curia-tiny", "pretrained", 0.75), ("curia2", "Curia-2-tiny", "pretrained", 0.85),
-    ("random", "Random start", "scratch", 0.35), ("pixels", "Pixels, linear head", "classical", 0.2),
+    ("curia", "Curia-tiny", "pretrained", 0.45), ("curia2", "Curia-2-tiny", "pretrained", 0.5),
+    ("random", "Random start", "scratch", 0.3), ("pixels", "Pixels, linear head", "classical", 0.15),
 )  # fmt: skip
 RUNS = tuple(
     Run(run=f"{run}{end}", label=label, method=method, track=track, network="" if method == "classical" else "vit")
@@ -113,7 +113,9 @@ def built(
     stable = board.with_name("stability.json")
     leaderboard(job, cases, scores, board.with_suffix(".csv"), board, stable)
     few, absent = root / "few_shot/few_shot.tsv", root / "bench/absent.json"
-    write_json(absent, [{"name": "Lung nodules (LUNA16)", "why": "not downloaded", "how": "Accept the terms on the hub."}])
+    write_json(
+        absent, [{"name": "Lung nodules (LUNA16)", "why": "not downloaded", "how": "Accept the terms on the hub."}]
+    )
     return ReportJob(**common, seeds=range(seeds), note="Made up."), board, {
         "cases": cases, "stability": [stable], "few_shot": [few_shot(few, runs)], "absent": [absent],
     }  # fmt: skip

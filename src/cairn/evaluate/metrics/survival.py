@@ -69,7 +69,7 @@ def ordered(first: Floats, second: Floats) -> Floats:
 
 
 def disjoint_pairs(times: npt.NDArray[Any], events: npt.NDArray[Any]) -> int:
-    """How many comparable pairs without a case in common are found from either end: what is independent behind an index.
+    """How many comparable pairs without a case in common there are: what is independent behind an index.
 
     The earliest events are matched with the latest cases, which no other matching of as many events beats.
     """
