@@ -70,6 +70,7 @@ def _write(root, subject, name, labels, shape, sequence):
 
 def made_features(path, x, grid=(2, 2), slices=1, who="maker"):
     """A features file whose class tokens are the rows of ``x``, subject ``s000n``."""
+
     def items():
         for n, row in enumerate(x):
             tokens = np.repeat(row[None], slices, axis=0).astype(np.float32)

@@ -124,9 +124,7 @@ def test_a_target_out_of_the_classes_is_refused(tmp_path):
 
 
 def test_survival_is_read_from_named_columns_and_registration_is_not_published(tmp_path):
-    given = [
-        PublishedItem(r.item, 0, {**r.extras, "days": 10.0 + n, "dead": n % 2}) for n, r in enumerate(rows(4))
-    ]
+    given = [PublishedItem(r.item, 0, {**r.extras, "days": 10.0 + n, "dead": n % 2}) for n, r in enumerate(rows(4))]
     survival = BenchTarget(kind="survival")
     _, _, table = imported(tmp_path, survival, given, time="days", event="dead")
     assert [(r["time"], r["event"]) for r in table] == [("10.0", "0"), ("11.0", "1"), ("12.0", "0"), ("13.0", "1")]
