@@ -47,8 +47,9 @@ def coverage_of(mask_SHW: npt.NDArray[np.bool_], side: tuple[int, int], grid: tu
         side: height and width of the network input.
         grid: h and w.
     """
-    resized = functional.interpolate(torch.from_numpy(mask_SHW.astype(np.float32))[:, None], side, mode="bilinear",
-    antialias=True) inside = resized > 0.5
+    mask = torch.from_numpy(mask_SHW.astype(np.float32))[:, None]
+    resized = functional.interpolate(mask, side, mode="bilinear", antialias=True)
+    inside = resized > 0.5
     if not bool(inside.any()):
         inside = resized > 0.5 * resized.max()
     return np.asarray(functional.adaptive_max_pool2d(inside.float(), grid)[:, 0].numpy(), np.uint8)

@@ -24,7 +24,7 @@ from cairn.errors import CairnError
 Array = npt.NDArray[Any]
 Grid = tuple[int, int, int]
 MOST_ROWS = 20000  # patch tokens that a basis is made from
-ADAM_EPS = 1e-3  # slopes of equal features are rounding, about 1e-6, and move nothing
+ADAM_EPS = 0.1  # slopes of equal features are rounding, about 1e-4, and must move nothing; real ones are about 10
 
 
 def fit_basis(features: Features, config: RegistrationConfig) -> tuple[dict[str, Array], dict[str, Any]]:

@@ -1,6 +1,7 @@
-"""Guards few-shot curves: nested and stratified subsets, more data no worse, no test label among the predictions' inputs."""
+"""Guards few-shot curves: nested, stratified subsets; more data no worse; no test label where items are predicted."""
 
 import inspect
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ def test_subsets_are_nested_stratified_and_by_subject():
     strata = [int(n // 2 >= 30) for n in range(80)]
     for draw in range(2):
         parts = [set(subset(subjects, strata, share, 0, draw)) for share in (0.01, 0.1, 0.5, 1.0)]
-        assert all(a < b for a, b in zip(parts, parts[1:], strict=False))
+        assert all(a < b for a, b in pairwise(parts))
         assert [len(p) for p in parts] == [4, 8, 40, 80]
         for part in parts:
             assert {n // 2 for n in part} == {n // 2 for n in range(80) if n in part and n ^ 1 in part}

@@ -212,7 +212,7 @@ def test_what_does_not_fit_is_refused(tmp_path):
     with pytest.raises(CairnError, match="task differs in"):
         predict_head(HeadJob(run="r", task=task("regression")), other, folder / "head.safetensors", tmp_path / "p.tsv")
     few = made_features(tmp_path / "few.safetensors", signal("probe", 4)[0])
-    with pytest.raises(CairnError, match="80 targets, of which .* has 4"):
+    with pytest.raises(CairnError, match=r"80 targets, of which .* has 4"):
         fit_head(what, few, folder / "train.tsv", tmp_path / "h.safetensors")
     rows = [{"subject": f"s{n:04d}", "session": "1", "value": 1} for n in range(4)]
     write_targets(tmp_path / "one.tsv", BenchTarget(kind="classification"), rows)
