@@ -62,12 +62,12 @@ def window(slices: int, coverage_Shw: npt.NDArray[np.bool_] | None, count: int) 
 
 def tokens_of(features: Features, key: str, frozen: FrozenConfig) -> Floats:
     """Bag ``[L, D]`` of a window's or of all slices' tokens, each with its slice's sinusoidal embedding added."""
-    count = features.slices[features.keys.index(key)]
-    chosen = np.arange(count)
-    if frozen.input == "window":
-        chosen = window(count, features.coverage(key), frozen.window_slices)
     name = "patches" if frozen.tokens == "patches" else "class"
-    tokens = features.read(name, key)[chosen]
+    tokens = features.read(name, key)
+    chosen = np.arange(len(tokens))
+    if frozen.input == "window":
+        chosen = window(len(tokens), features.coverage(key), frozen.window_slices)
+    tokens = tokens[chosen]
     tokens = tokens.reshape(len(chosen), -1, tokens.shape[-1])
     places = slice_embedding(len(chosen), tokens.shape[-1])
     return np.asarray((tokens + places[:, None]).reshape(-1, tokens.shape[-1]))

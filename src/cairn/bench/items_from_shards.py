@@ -44,16 +44,17 @@ class Truth:
         Raises:
             CairnError: when the mask is not on the grid of its scan (code ``label``).
         """
-        path = self.entry.get("masks", {}).get(name, {}).get(form.sequence)
-        if path is None:
+        sequence = form.mask_sequence or form.sequence
+        path = self.entry.get("masks", {}).get(name, {}).get(sequence)
+        if path is None or sequence not in session.geometry.sequences:
             return None
         labels = read_label_map(self.root / path, 255)
-        if labels.shape != session.geometry.sequences[form.sequence].native_shape:
-            reason = f"{path}: shape {labels.shape} is not that of the {form.sequence} scan of {session.key}."
+        if labels.shape != session.geometry.sequences[sequence].native_shape:
+            reason = f"{path}: shape {labels.shape} is not that of the {sequence} scan of {session.key}."
             raise CairnError(reason, "A mask lies on the grid of its scan.", code="label")
         if form.structures:
-            return labels_to_grid(labels, session.geometry, form.sequence, len(form.structures))
-        return mask_to_grid(labels > 0, session.geometry, form.sequence)
+            return labels_to_grid(labels, session.geometry, sequence, len(form.structures))
+        return mask_to_grid(labels > 0, session.geometry, sequence)
 
 
 def read_truth(anatomies: Sequence[Path]) -> dict[str, Truth]:

@@ -59,7 +59,7 @@ def from_nested(column: Any, row: int, where: str) -> Array:
         raise CairnError(f"{where}: has {len(sides)} axes {sides}.", "An image has 2 or 3, none empty.", "item")
     if values.null_count:
         raise CairnError(f"{where}: has values that are missing.", "An image is a full grid.", "item")
-    return np.asarray(values.to_numpy(zero_copy_only=False)).reshape(sides)
+    return np.array(values.to_numpy(zero_copy_only=False)).reshape(sides)  # a copy: Arrow's memory is read-only
 
 
 def _is_list(kind: Any) -> bool:

@@ -24,6 +24,7 @@ from cairn.errors import CairnError
 Array = npt.NDArray[Any]
 Grid = tuple[int, int, int]
 MOST_ROWS = 20000  # patch tokens that a basis is made from
+ADAM_EPS = 0.1  # slopes of equal features are rounding, about 1e-4, and must move nothing; real ones are about 10
 
 
 def fit_basis(features: Features, config: RegistrationConfig) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -96,14 +97,14 @@ def _refined(field: Tensor, moving: Tensor, fixed: Tensor, config: RegistrationC
     if not config.steps:
         return field
     found = field.clone().requires_grad_()
-    optimiser = torch.optim.Adam([found], lr=config.learning_rate)
+    optimiser = torch.optim.Adam([found], lr=config.learning_rate, eps=ADAM_EPS)
     scale = torch.tensor([float(n) for n in fixed.shape[1:]])[:, None, None, None] / 2
     for _ in range(config.steps):
         data = (warp(moving, found) - fixed).square().mean()
         steps = found * scale  # in grid points
         rough = sum((steps.diff(dim=axis) ** 2).mean() for axis in (1, 2, 3))
         optimiser.zero_grad()
-        (data + config.smoothness * rough).backward()  # type: ignore[union-attr]
+        (fixed[0].numel() * (data + config.smoothness * rough)).backward()  # type: ignore[union-attr]
         optimiser.step()
     return found.detach()
 

@@ -20,10 +20,6 @@ from cairn.io.tables import INDEX_COLUMNS, LABEL_COLUMNS, write_table
 BIDS_FOLDER = {"DWI": "dwi", "ADC": "dwi", "CT": "ct"}
 
 
-STRUCTURES_ON = ("CT", "T1w")
-"""Sequences on whose grids the structures of a case are outlined."""
-
-
 @dataclass(frozen=True)
 class Made:
     """Rows and truth of one session."""
@@ -170,7 +166,7 @@ def _truth(
 def _finding_masks(
     visit: Visit, anatomy: Any, grids: dict[str, Any], pose: dict[str, Any], truth: Path
 ) -> dict[str, dict[str, str]]:
-    """Write every finding there is on every scan's grid, structures on CT and T1w; their paths by name and sequence."""
+    """Write the structures and every finding there is on the grids of CT and T1w; their paths by name and sequence."""
     import torch
 
     from cairn.cohort.radiology import lesion_maps
@@ -179,11 +175,9 @@ def _finding_masks(
 
     lesions, structures = lesion_maps(anatomy), structure_shares(anatomy)
     paths: dict[str, dict[str, str]] = {"structures": {}, **{name: {} for name in lesions}}
-    for sequence in grids:
-        on: dict[str, npt.NDArray[np.uint8]] = {}
-        if sequence in STRUCTURES_ON:
-            middle = replace(grids[sequence], profile=(0.0,))  # as one outlines: what the middle of the slice shows
-            on["structures"] = structure_labels(take(anatomy, structures, middle, pose[sequence]).numpy())
+    for sequence in ("CT", "T1w"):
+        middle = replace(grids[sequence], profile=(0.0,))  # as one outlines: what the middle of the slice shows
+        on = {"structures": structure_labels(take(anatomy, structures, middle, pose[sequence]).numpy())}
         if lesions:
             seen = take(anatomy, torch.stack(list(lesions.values())), grids[sequence], pose[sequence]).numpy()
             on |= {name: label_map(share[None]) for name, share in zip(lesions, seen, strict=True)}

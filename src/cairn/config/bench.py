@@ -32,6 +32,8 @@ class ItemForm(Section):
     """The sequence that it is cut from."""
     mask: str = ""
     """Name of the truth's mask; for all but ``volume``, and for that with ``pairs``."""
+    mask_sequence: str = ""
+    """Sequence whose grid the mask lies on; default: ``sequence``. Sequences of a session lie on each other."""
     structures: tuple[str, ...] = ()
     """Names of the labels 1, 2, … of the mask, for ``structures`` and for pairs."""
     plane: Plane = "axial"

@@ -37,7 +37,7 @@ def _session(root, subject, ill, sequences):
     shift = rng.integers(-1, 2)
     for label, centre in enumerate([(0, 0, 5), (0, 0, -5), (0, 6, 0)], start=1):
         labels[ball(SHAPE, middle + np.array(centre) + shift, 3.2)] = label
-    lesion = ball(SHAPE, middle + [4, -3, shift], 3.0) if ill else np.zeros(SHAPE, bool)
+    lesion = ball(SHAPE, middle + np.array([4, -3, shift]), 3.0) if ill else np.zeros(SHAPE, bool)
     volumes, masks = {}, {"structures": {}}
     for sequence in sequences:
         air = -1000.0 if sequence == "CT" else 0.0
@@ -53,7 +53,8 @@ def _session(root, subject, ill, sequences):
             )
     targets = {
         "findings": {"lesion": int(ill), "atrophy": int(int(subject) % 3 == 0)}, "age": 30.0 + int(subject),
-        "grade": int(subject) // 2 % 2 if ill else None, "site": ("left", "right")[int(subject) // 2 % 2] if ill else None,
+        "grade": int(subject) // 2 % 2 if ill else None,
+        "site": ("left", "right")[int(subject) // 2 % 2] if ill else None,
         "time_years": 1.0 + int(subject) if ill else None, "event": int(int(subject) % 4 == 1) if ill else None,
     }  # fmt: skip
     return PreprocessedSession(subject, "1", volumes, head, shape), {"masks": masks, "targets": targets}
@@ -70,6 +71,7 @@ def _write(root, subject, name, labels, shape, sequence):
 
 def made_features(path, x, grid=(2, 2), slices=1, who="maker"):
     """A features file whose class tokens are the rows of ``x``, subject ``s000n``."""
+
     def items():
         for n, row in enumerate(x):
             tokens = np.repeat(row[None], slices, axis=0).astype(np.float32)

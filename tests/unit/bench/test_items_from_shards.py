@@ -98,14 +98,26 @@ def test_volumes_serve_several_tasks_and_pairs(tmp_path, made):
         assert all(0 < d <= 1 for d in found)
 
 
+def test_a_mask_of_another_sequence_lies_on_the_same_head(tmp_path, made):
+    """The lesion outlined on CT is bright on T1w too."""
+    form = ItemForm(kind="lesion", sequence="T1w", mask="lesion", mask_sequence="CT")
+    _, items, _ = run(tmp_path, made, form, grade={"kind": "classification", "key": "grade"})
+    assert len(items) == 4
+    for item in items:
+        outside = item.image[(item.image > 10) & ~item.mask]
+        assert np.median(item.image[item.mask]) > np.median(outside) + 60
+
+
 def test_only_ill_sessions_have_lesion_items_and_survival(tmp_path, made):
     form = ItemForm(kind="lesion_volume", sequence="CT", mask="lesion")
     facts, items, tables = run(
-        tmp_path, made, form, life={"kind": "survival"}, site={"kind": "probe", "key": "site", "classes": ("left", "right")}
+        tmp_path, made, form, life={"kind": "survival"},
+        site={"kind": "probe", "key": "site", "classes": ("left", "right")}
     )  # fmt: skip
     assert [i.subject for i in items] == ["0001", "0003", "0005", "0007"]
     assert all(i.mask.shape == i.image.shape and i.mask.any() for i in items)
-    assert [(r["time"], r["event"]) for r in tables["life"]] == [("2.0", "1"), ("4.0", "0"), ("6.0", "1"), ("8.0", "0")]
+    found = [(r["time"], r["event"]) for r in tables["life"]]
+    assert found == [("2.0", "1"), ("4.0", "0"), ("6.0", "1"), ("8.0", "0")]
     assert [r["value"] for r in tables["site"]] == ["0", "1", "0", "1"]
     assert set(facts["skipped"]) == {f"{n:04d}/1" for n in (0, 2, 4, 6)}
 

@@ -51,7 +51,8 @@ def test_files_of_other_writers_are_read(tmp_path):
     image = np.arange(12, dtype=float).reshape(3, 4)
     mask = (image > 5).astype(np.int8)
     for n, kind in enumerate([
-        pa.list_(pa.list_(pa.float64())), pa.large_list(pa.large_list(pa.float32())), pa.list_(pa.list_(pa.float64(), 4)),
+        pa.list_(pa.list_(pa.float64())), pa.large_list(pa.large_list(pa.float32())),
+        pa.list_(pa.list_(pa.float64(), 4)),
     ]):  # fmt: skip
         table = published_table(
             image=pa.array([image.tolist()] * 3, kind), mask=pa.array([mask.tolist()] * 3), target=[0, 1, 0]
@@ -124,13 +125,11 @@ def test_a_target_out_of_the_classes_is_refused(tmp_path):
 
 
 def test_survival_is_read_from_named_columns_and_registration_is_not_published(tmp_path):
-    given = [
-        PublishedItem(r.item, 0, {**r.extras, "days": 10.0 + n, "dead": n % 2}) for n, r in enumerate(rows(4))
-    ]
+    given = [PublishedItem(r.item, 0, {**r.extras, "days": 10.0 + n, "dead": n % 2}) for n, r in enumerate(rows(4))]
     survival = BenchTarget(kind="survival")
     _, _, table = imported(tmp_path, survival, given, time="days", event="dead")
     assert [(r["time"], r["event"]) for r in table] == [("10.0", "0"), ("11.0", "1"), ("12.0", "0"), ("13.0", "1")]
-    with pytest.raises(CairnError, match="lacks the column.*time, event"):
+    with pytest.raises(CairnError, match=r"lacks the column.*time, event"):
         imported(tmp_path, survival, given)
     with pytest.raises(CairnError, match="no configuration for registration"):
         imported(tmp_path, BenchTarget(kind="registration", classes=("a",)), given)

@@ -62,7 +62,7 @@ def test_a_wrong_entry_is_named(tmp_path):
     text = REGISTRY.read_text()
     path = tmp_path / "r.yaml"
     path.write_text(text.replace("modality: CT\n", "modality: XR\n", 1))
-    with pytest.raises(CairnError, match="organs_ct.modality"):
+    with pytest.raises(CairnError, match=r"organs_ct\.modality"):
         read_registry(path)
     path.write_text(text.replace("number: 19", "number: 18"))
     with pytest.raises(CairnError, match="1 to 19"):
