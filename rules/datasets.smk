@@ -129,7 +129,7 @@ rule people:
 rule leakage:
     """Stop when a subject, or a copy of a scan, is in training and in test data."""
     input:
-        indexes=[f for d, roles in PLAN.roles.items() if roles for f in shard_files(d, INDEX)],
+        indexes=[f for d in PLAN.scanned if PLAN.roles[d] for f in shard_files(d, INDEX)],
     output:
         report=f"{R}/leakage/leakage.json",
         card=f"{R}/leakage/run.json",

@@ -16,6 +16,7 @@ LEARNING = (
     "import_weights",
     "finetune_model",
     "make_items",
+    "import_items",
     "item_targets",
     "embed_items",
     "fit_head",

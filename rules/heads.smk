@@ -8,16 +8,13 @@ why:   nothing of an encoder learns here, so that a head costs seconds; what fol
 CURVE = f"{R}/evaluate/{{run}}/{{task}}/few_shot.tsv"
 
 
-def head_files(role):
-    """Features of a head's data set of a role, by wildcards."""
-    return lambda w: FEATURES.format(
-        run=PLAN.features_run(w.run), seed=getattr(w, "seed", 0), dataset=getattr(PLAN.tasks[w.task], role)
-    )
-
-
-def targets_of(role):
-    """Targets of a task's data set of a role, by wildcards."""
-    return lambda w: TARGETS.format(task=w.task, dataset=getattr(PLAN.tasks[w.task], role))
+def by_role(pattern, role):
+    """A task's file of a data set of a role, if it has one, by wildcards: features of the run's encoder, or targets."""
+    return lambda w: [
+        pattern.format(run=PLAN.features_run(w.run), seed=getattr(w, "seed", 0), dataset=dataset, task=w.task)
+        for dataset in [PLAN.sets_of(w.task).get(role)]
+        if dataset
+    ]
 
 
 def pairs_of(wildcards):
@@ -30,8 +27,10 @@ def pairs_of(wildcards):
 rule fit_head:
     """Fit the head of one task on one encoder's features; nothing of the encoder learns."""
     input:
-        features=head_files("finetune"),
-        targets=targets_of("finetune"),
+        features=by_role(FEATURES, "finetune"),
+        targets=by_role(TARGETS, "finetune"),
+        val_features=by_role(FEATURES, "validation"),
+        val_targets=by_role(TARGETS, "validation"),
     output:
         model=MODEL,
         card=f"{R}/finetune/{{run}}/{{task}}/seed-{{seed}}/run.json",
@@ -56,14 +55,15 @@ rule fit_head:
         "head of {wildcards.run} for {wildcards.task}, seed {wildcards.seed}"
     shell:
         "python workflow/scripts/fit_head.py --config {params.config:q} --features {input.features}"
-        " --form {params.form} --targets {input.targets} --model {output.model} --card {output.card}"
-        " --threads {threads} > {log} 2>&1"
+        " --form {params.form} --targets {input.targets} --val-features {input.val_features:q}"
+        " --val-targets {input.val_targets:q} --model {output.model} --card {output.card} --threads {threads}"
+        " > {log} 2>&1"
 
 
 rule predict_head:
     """Predict the test items of a task."""
     input:
-        features=head_files("test"),
+        features=by_role(FEATURES, "test"),
         model=MODEL,
         pairs=pairs_of,
     output:
@@ -97,9 +97,9 @@ rule predict_head:
 rule few_shot:
     """Fit heads on shares of a task's training subjects, and predict its test items with each."""
     input:
-        features=head_files("finetune"),
-        targets=targets_of("finetune"),
-        test=head_files("test"),
+        features=by_role(FEATURES, "finetune"),
+        targets=by_role(TARGETS, "finetune"),
+        test=by_role(FEATURES, "test"),
     output:
         predictions=f"{R}/predict/{{run}}/{{task}}/few_shot.tsv",
         card=f"{R}/predict/{{run}}/{{task}}/few_shot.run.json",
@@ -132,7 +132,7 @@ rule few_shot_curve:
     """Score a few-shot curve."""
     input:
         predictions=rules.few_shot.output.predictions,
-        labels=targets_of("test"),
+        labels=by_role(TARGETS, "test"),
     output:
         curve=CURVE,
         card=f"{R}/evaluate/{{run}}/{{task}}/few_shot.run.json",

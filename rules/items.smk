@@ -13,12 +13,6 @@ FEATURES = f"{R}/features/{{run}}/seed-{{seed}}/{{dataset}}.safetensors"
 ONLY_FROZEN = one_of(PLAN.frozen_tasks)
 
 
-def form_in(wildcards):
-    """The form in which a task sees a data set."""
-    role = "test" if PLAN.tasks[wildcards.task].test == wildcards.dataset else "finetune"
-    return PLAN.form_of(wildcards.task, role)
-
-
 rule make_items:
     """Make the items of a data set in one form."""
     input:
@@ -36,6 +30,7 @@ rule make_items:
     benchmark:
         f"{R}/benchmarks/make_items/{{dataset}}-{{form}}.jsonl"
     wildcard_constraints:
+        dataset=one_of(PLAN.scanned),
         form=one_of(PLAN.forms),
     conda:
         "../envs/cairn.yaml"
@@ -55,10 +50,42 @@ rule make_items:
         " --card {output.card} > {log} 2>&1"
 
 
+rule import_items:
+    """Bring in the items of a data set in CuriaBench's published layout."""
+    input:
+        files=lambda w: PLAN.published_files(w.dataset),
+    output:
+        images=ITEMS.replace("{form}", "published"),
+        truth=rules.make_items.output.truth.replace("{form}", "published"),
+        pairs=PAIRS.replace("{form}", "published"),
+        card=f"{R}/items/{{dataset}}/published/run.json",
+    log:
+        f"{R}/logs/import_items/{{dataset}}.log",
+    benchmark:
+        f"{R}/benchmarks/import_items/{{dataset}}.jsonl"
+    wildcard_constraints:
+        dataset=one_of(PLAN.published),
+    conda:
+        "../envs/cairn.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=240,
+    params:
+        config=lambda w: PLAN.import_items_job(w.dataset),
+        code=code_of("import_items"),
+        pins=pins_of("import_items"),
+    message:
+        "items of {wildcards.dataset}, as published"
+    shell:
+        "python workflow/scripts/import_items.py --config {params.config:q} --files {input.files:q}"
+        " --items {output.images} --truth {output.truth} --pairs {output.pairs} --card {output.card} > {log} 2>&1"
+
+
 rule item_targets:
     """Read a task's targets off the truth of a data set's items."""
     input:
-        truth=lambda w: rules.make_items.output.truth.format(dataset=w.dataset, form=form_in(w)),
+        truth=lambda w: rules.make_items.output.truth.format(dataset=w.dataset, form=PLAN.form_in(w.dataset, w.task)),
     output:
         targets=TARGETS,
         card=f"{R}/items/{{dataset}}/{{task}}.run.json",

@@ -87,9 +87,9 @@ rule accept_dataset:
 rule qc:
     """One page for the quality of every session; against the truth where the cohort has it."""
     input:
-        shards=[f for d in PLAN.datasets for f in shard_files(d, SHARD_INDEX)],
-        qc=[f for d in PLAN.datasets for f in shard_files(d, f"{SHARD}.qc.json")],
-        quarantine=[f for d in PLAN.datasets for f in shard_files(d, QUARANTINE)],
+        shards=[f for d in PLAN.scanned for f in shard_files(d, SHARD_INDEX)],
+        qc=[f for d in PLAN.scanned for f in shard_files(d, f"{SHARD}.qc.json")],
+        quarantine=[f for d in PLAN.scanned for f in shard_files(d, QUARANTINE)],
         truth=[f for d in PLAN.cohort_datasets for f in shard_files(d, ANATOMY)],
     output:
         page=f"{R}/qc/index.html",

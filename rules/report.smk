@@ -64,7 +64,7 @@ rule report:
         predictions=outputs("predict_test", "predict_head", only="predictions"),
         curves=outputs("few_shot_curve", only="curve"),
         absent=outputs("absent_tasks", only="absent"),
-        manifests=[rules.manifest.output.manifest.format(dataset=d) for d in PLAN.datasets],
+        manifests=[rules.manifest.output.manifest.format(dataset=d) for d in PLAN.scanned],
     output:
         page=f"{R}/report/index.html",
         figure=f"{R}/report/leaderboard.png",

@@ -48,7 +48,7 @@ class Plan(Names):
 
     def leakage_job(self) -> str:
         """What the leakage check needs."""
-        used = [name for name, roles in self.roles.items() if roles]
+        used = [name for name in self.scanned if self.roles[name]]
         return _json({"roles": {n: self.roles[n] for n in used}, "identities": {n: self.identities[n] for n in used}})
 
     def preprocess_job(self) -> str:
@@ -111,8 +111,11 @@ class Plan(Names):
 
     def targets_job(self, dataset: str, task: str) -> str:
         """What reading a task's targets off the truth needs."""
-        role = "test" if self.tasks[task].test == dataset else "finetune"
-        return _json({"task": self._bench_target(task), "form": self.forms[self.form_of(task, role)]})
+        return _json({"task": self._bench_target(task), "form": self.forms[self.form_in(dataset, task)]})
+
+    def import_items_job(self, dataset: str) -> str:
+        """What bringing in items of a published data set needs."""
+        return _json({"dataset": dataset, "published": self.datasets[dataset].published})
 
     def embed_job(self, run: str, seed: str) -> str:
         """What embedding items with one encoder needs."""
@@ -141,7 +144,7 @@ class Plan(Names):
         """What listing CuriaBench's absent tasks needs: where its files would lie, and which are there."""
         root = self.root / (self.experiment.curiabench or "data/CuriaBench")
         there = sorted({p.parent.name + "/" + p.name.split("-")[0] for p in root.glob("*/*-*.parquet")})
-        return _json({"root": str(self._place(str(root))), "there": there})
+        return _json({"root": str(self.place(str(root))), "there": there})
 
     def _bench_target(self, task: str) -> dict[str, Any]:
         section = self.tasks[task]

@@ -10,9 +10,13 @@ from cairn.config.bench import HeadJob
 from cairn.provenance import Job, script
 
 
-def main(job: Job, config: dict, features: Path, form: str, targets: Path, model: Path, card: Path, threads: int):
-    facts = fit_head(parse(HeadJob, config), Features(features, form), targets, model, threads=threads)
-    job.card(card, [features, targets], [model], **facts)
+def main(job: Job, config: dict, form: str, features, targets, val_features, val_targets, model, card, threads: int):
+    held = [Features(path, form) for path in val_features]
+    parts = (Features(features, form), targets, model, *held, *val_targets)
+    facts = fit_head(parse(HeadJob, config), *parts, threads=threads)
+    job.card(card, [features, targets, *val_features, *val_targets], [model], **facts)
 
 
-script(__doc__, main, config=json.loads, features=Path, form=str, targets=Path, model=Path, card=Path, threads=int)
+paths = dict.fromkeys(("features", "targets", "model", "card"), Path)
+paths |= {"val_features": [Path], "val_targets": [Path]}
+script(__doc__, main, config=json.loads, form=str, threads=int, **paths)

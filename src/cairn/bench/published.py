@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from cairn.bench.items import Item, ItemWriter, batches, check_item, write_items
+from cairn.bench.items import PAIR_COLUMNS, Item, ItemWriter, batches, check_item, write_items
 from cairn.bench.nested import from_nested
-from cairn.bench.targets import class_number, write_targets
-from cairn.config.bench import BenchTarget, ImportItemsJob
+from cairn.bench.targets import class_number
+from cairn.config.bench import ImportItemsJob, PublishedSet
 from cairn.errors import CairnError
-from cairn.io.atomic import disk_errors, remove_left_overs
+from cairn.io.atomic import disk_errors, remove_left_overs, write_json
+from cairn.io.tables import write_table
 
 SPLITS = ("train", "val", "test")
 EXTRAS = ("series_id", "filename")
@@ -109,75 +110,51 @@ def _columns(row: PublishedItem) -> list[tuple[str, Any]]:
     return [("target", pa.infer_type([row.target])), *kinds]
 
 
-def import_items(job: ImportItemsJob, files: Sequence[Path], items: Path, targets: Path) -> dict[str, Any]:
-    """Items and targets of one task and split, apart from each other, from files in the published layout.
+def import_items(job: ImportItemsJob, files: Sequence[Path], items: Path, truth: Path, pairs: Path) -> dict[str, Any]:
+    """Items and truth of one split, apart from each other, from files in the published layout.
 
     Args:
-        job: the task's target, and the column that tells people apart.
+        job: what the columns mean.
         files: the split's files.
         items: the set of items, without targets.
-        targets: the table of targets.
+        truth: what is true of every item, as `cairn.bench.items_from_shards.make_items` writes it.
+        pairs: an empty table: the layout has no pairs.
 
     Returns:
-        Facts for the card: items, left out for their class, people, and of each class the number.
+        Facts for the card: items and people.
 
     Raises:
-        CairnError: for bad files, or a target that is out of the classes.
+        CairnError: for bad files, or a target that is none of the classes.
     """
-    cells: list[dict[str, Any]] = []
-    dropped = 0
+    rows: list[dict[str, Any]] = []
 
     def kept() -> Iterator[Item]:
-        nonlocal dropped
         for number, row in enumerate(read_published(files)):
-            where = row.item.session
-            found = _cells(job, row, where)
-            if found is None:
-                dropped += 1
-                continue
-            person = row.extras.get(job.subject)
-            subject = "".join(c if c.isalnum() or c in "-_." else "-" for c in _text(person)) or f"row{number:06d}"
+            person = _text(row.extras.get(job.published.subject))
+            subject = "".join(c if c.isalnum() or c in "-_." else "-" for c in person) or f"row{number:06d}"
             item = Item(subject, f"{number:06d}", row.item.image, row.item.mask, row.item.series_id, row.item.filename)
-            cells.append({"subject": subject, "session": item.session, **found})
+            rows.append({"subject": subject, "session": item.session, "truth": _truth(job.published, row)})
             yield item
 
     count = write_items(items, kept())
-    write_targets(targets, _kept_target(job), cells)
-    counts: dict[str, int] = {}
-    if job.target.kind in ("classification", "probe"):
-        for cell in cells:
-            counts[str(cell["value"])] = counts.get(str(cell["value"]), 0) + 1
-    people = len({cell["subject"] for cell in cells})
-    return {"items": count, "left_out": dropped, "people": people, "classes": counts}
+    write_json(truth, {"items": rows, "pairs": []})
+    write_table(pairs, [], PAIR_COLUMNS)
+    return {"items": count, "people": len({row["subject"] for row in rows})}
 
 
-def _kept_target(job: ImportItemsJob) -> BenchTarget:
-    return job.target.model_copy(update={"classes": job.keep}) if job.keep else job.target
-
-
-def _cells(job: ImportItemsJob, row: PublishedItem, where: str) -> dict[str, Any] | None:
-    """Cells of a target's row; None where its class is not kept."""
-    target, kind = row.target, job.target.kind
-    if kind == "registration":
-        raise CairnError(
-            "CuriaBench publishes no configuration for registration.",
-            "Make pairs from shards (form 'volume' with 'pairs').", "label",
-        )  # fmt: skip
-    if kind == "survival":
-        absent = [c for c in (job.time, job.event) if c not in row.extras]
-        if absent:
-            reason = f"{where}: lacks the column(s) {', '.join(absent)} of time and event."
-            raise CairnError(reason, "Name them: 'time', 'event'.", "table")
-        return {"value": row.extras[job.time], "time": row.extras[job.time], "event": int(row.extras[job.event])}
-    if kind == "findings":
-        if not isinstance(target, list) or len(target) != len(job.target.classes):
-            reason = f"{where}: target {target!r} is no list of {len(job.target.classes)} findings."
+def _truth(published: PublishedSet, row: PublishedItem) -> dict[str, Any]:
+    """What a row says: ``target``, a class's name where names are known; findings by name; further columns."""
+    target, where = row.target, row.item.session
+    lacking = [column for column in published.columns if column not in row.extras]
+    if lacking:
+        reason = f"{where}: lacks the column(s) {', '.join(lacking)}."
+        raise CairnError(reason, f"It has {', '.join(row.extras)}: mend 'columns'.", "table")
+    found = {name: row.extras[column] for column, name in published.columns.items()}
+    if isinstance(target, list):
+        if len(target) != len(published.classes):
+            reason = f"{where}: target {target!r} is no list of {len(published.classes)} findings."
             raise CairnError(reason, "Name as many classes as it has findings.", "label")
-        return {"value": sum(target), **dict(zip(job.target.classes, target, strict=True))}
-    if kind == "regression":
-        return {"value": repr(float(target))}
-    number = class_number(target, job.target.classes or ("0", "1"), where)
-    if not job.keep:
-        return {"value": number}
-    name = job.target.classes[number]
-    return {"value": job.keep.index(name)} if name in job.keep else None
+        return found | dict(zip(published.classes, target, strict=True))
+    if published.classes:
+        target = published.classes[class_number(target, published.classes, where)]
+    return found | {"target": target}

@@ -39,7 +39,7 @@ def item_targets(job: TargetsJob, truth: Path, targets: Path) -> dict[str, Any]:
     Raises:
         CairnError: when the truth lacks what the task asks for, or no item has an answer (code ``no-labels``).
     """
-    known = read_json(truth)
+    known, unasked = read_json(truth), 0
     rows: list[dict[str, Any]] = []
     if job.task.kind == "registration":
         from cairn.bench.pairs import pair_targets
@@ -50,10 +50,11 @@ def item_targets(job: TargetsJob, truth: Path, targets: Path) -> dict[str, Any]:
             names = {"subject": item["subject"], "session": item["session"]}
             cells = target_cells(job.task, item["truth"], f"{truth}: {'/'.join(names.values())}")
             rows += [{**names, **cells}] if cells else []
+            unasked += not cells
     if not rows:
         raise CairnError(f"{truth}: no item has an answer.", "Check the task's 'target'.", "no-labels")
     write_targets(targets, job.task, rows)
-    return {"targets": len(rows)}
+    return {"targets": len(rows), "left_out": unasked}
 
 
 def write_targets(path: Path, target: BenchTarget, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -101,7 +102,8 @@ def target_cells(target: BenchTarget, truth: Mapping[str, Any], where: str) -> d
     if value is None:
         return None
     if target.kind == "probe":
-        return {"value": class_number(value, target.classes, where)}
+        known = not isinstance(value, str) or value in target.classes  # a name that the task does not ask for
+        return {"value": class_number(value, target.classes, where)} if known else None
     return {"value": _bit(value, where) if target.kind == "classification" else repr(_number(value, where))}
 
 

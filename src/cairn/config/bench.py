@@ -23,13 +23,14 @@ RIDGES = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 class ItemForm(Section):
     """How a session of a data set becomes items. Tasks of one form share the items and their features."""
 
-    kind: Literal["structures", "finding", "lesion", "lesion_volume", "volume"]
+    kind: Literal["structures", "finding", "lesion", "lesion_volume", "volume", "published"]
     """``structures``: one item a structure, the slice in which it is largest, with its mask. ``finding``: one slice,
     where the lesion of ``mask`` is largest; without one, at a height drawn from those of the sessions that have one.
     ``lesion``: the slice where it is largest, with its mask; sessions without it have no item. ``lesion_volume``: the
-    whole volume and the mask of the lesion. ``volume``: the whole volume."""
-    sequence: str
-    """The sequence that it is cut from."""
+    whole volume and the mask of the lesion. ``volume``: the whole volume. ``published``: as the files of a data set of
+    kind ``curiabench`` have it."""
+    sequence: str = ""
+    """The sequence that it is cut from; for all but ``published``."""
     mask: str = ""
     """Name of the truth's mask; for all but ``volume``, and for that with ``pairs``."""
     mask_sequence: str = ""
@@ -49,6 +50,8 @@ class ItemForm(Section):
 
     @model_validator(mode="after")
     def _complete(self) -> ItemForm:
+        if (self.kind == "published") == bool(self.sequence):
+            raise ValueError("a form needs 'sequence', the scan that it is cut from; form 'published' has none")
         if self.kind in ("finding", "lesion", "lesion_volume", "structures") and not self.mask:
             raise ValueError(f"form '{self.kind}' needs 'mask', the name of a mask of the truth")
         if self.kind == "structures" and not self.structures:
@@ -159,6 +162,8 @@ class FrozenConfig(Section):
         if self.head not in allowed:
             raise ValueError(f"input '{self.input}' goes with head {' or '.join(allowed)}, not '{self.head}'")
         for form in (self.items, self.train_items or self.items):
+            if form.kind == "published":
+                continue
             flat = form.kind in ("structures", "finding", "lesion")
             if flat != (self.input == "slice" or (self.input == "mask" and self.head == "linear")):
                 raise ValueError(
@@ -215,21 +220,30 @@ class TargetsJob(Section):
     """Form of the items."""
 
 
-class ImportItemsJob(Section):
-    """Items of one task and split from files in CuriaBench's published layout."""
+class PublishedSet(Section):
+    """A split of one configuration of CuriaBench, as published: ``{config}/{split}-*.parquet``."""
 
-    task: str
-    """The task."""
-    target: BenchTarget
-    """What is asked; ``classes`` are the published ones, in the order of their numbers."""
-    keep: tuple[str, ...] = ()
-    """Classes to keep, in their new order (`cairn.bench.registry.shared_classes`); default: all."""
+    config: str
+    """Name of the configuration, such as ``ich``."""
+    split: Literal["train", "val", "test"]
+    """The split."""
+    classes: tuple[str, ...] = ()
+    """Names of the targets 0, 1, …, or of the findings of a list; a task takes those that it names, and leaves items of
+    other classes out. Default: targets stay numbers."""
     subject: str = "series_id"
-    """Column that tells people apart; bootstrap and splits go by it."""
-    time: str = "time"
-    """Survival: column of the time; the published layout does not say."""
-    event: str = "event"
-    """Survival: column of the event (1: seen)."""
+    """Column that tells people apart: splits and intervals go by it."""
+    columns: Mapping[str, str] = {}
+    """What the truth calls further columns: ``{time: time_years, event: event}`` for survival. The published layout
+    does not say."""
+
+
+class ImportItemsJob(Section):
+    """Items of a data set in CuriaBench's published layout."""
+
+    dataset: str
+    """The data set."""
+    published: PublishedSet
+    """Which files, and what their columns mean."""
 
 
 class EmbedJob(Section):

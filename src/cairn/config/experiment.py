@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from cairn.config.base import Section
+from cairn.config.bench import PublishedSet
 from cairn.config.cohort import CohortConfig, CohortSet
 from cairn.config.evaluate import EvaluateConfig
 from cairn.config.learn import FinetuneConfig, NetworkConfig, ObjectiveConfig, PretrainConfig, ProbeConfig, TaskConfig
@@ -22,15 +23,17 @@ NAME = r"^[a-z0-9][a-z0-9_]*$"
 class DatasetConfig(Section):
     """One data set: a part of the embedded cohort, or a folder of real scans."""
 
-    kind: Literal["cohort", "bids", "fomo60k"]
+    kind: Literal["cohort", "bids", "fomo60k", "curiabench"]
     """``cohort``: made by the workflow. ``bids``: ``sub-*/[ses-*/]anat/*.nii.gz``. ``fomo60k``:
-    ``sub_*/ses_*/*.nii.gz``."""
+    ``sub_*/ses_*/*.nii.gz``. ``curiabench``: items for frozen encoders, in CuriaBench's published files."""
     shards: int = Field(default=1, ge=1, le=9999)
     """Number of shards; a shard is a job. Some hundred sessions make a good shard. A change remakes all of them."""
     cohort: CohortSet | None = None
     """What to make; for kind ``cohort``."""
     root: str = ""
     """Folder of the scans, absolute or relative to the repository; for real data."""
+    published: PublishedSet | None = Field(default=None, exclude_if=lambda v: v is None)
+    """Which of CuriaBench's files; for kind ``curiabench``."""
     labels: str = ""
     """Labels of a real data set: a table (columns ``subject session value mask mask_sequence``), or FOMO's label
     folder."""
@@ -43,7 +46,9 @@ class DatasetConfig(Section):
     def _complete(self) -> DatasetConfig:
         if self.kind == "cohort" and self.cohort is None:
             raise ValueError("a data set of kind 'cohort' needs the section 'cohort'")
-        if self.kind != "cohort" and not self.root:
+        if (self.kind == "curiabench") != (self.published is not None):
+            raise ValueError("a data set of kind 'curiabench', and no other, has the section 'published'")
+        if self.kind not in ("cohort", "curiabench") and not self.root:
             raise ValueError(f"a data set of kind '{self.kind}' needs 'root', the folder of its scans")
         return self
 

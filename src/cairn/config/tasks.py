@@ -107,6 +107,9 @@ class TaskConfig(TaskInputs):
     frozen: FrozenConfig | None = Field(default=None, exclude_if=lambda v: v is None)
     """Told by a head from frozen features of items, as in CuriaBench, instead of by fine-tuning on sessions: which
     items, which head. Sequences and masks are named there, not above."""
+    validation: str = Field(default="", exclude_if=lambda v: not v)
+    """With ``frozen``: data set on which a head's learning rate is chosen; default: subjects of the training set are
+    held back."""
     target: str = Field(default="", exclude_if=lambda v: not v)
     """With ``frozen``: what the truth calls the answer; ``structure``: which structure an item shows."""
 
@@ -120,8 +123,8 @@ class TaskConfig(TaskInputs):
         if self.frozen is None:
             if self.kind in FROZEN_KINDS:
                 raise ValueError(f"kind '{self.kind}' is told from frozen features: give it a section 'frozen'")
-            if self.target:
-                raise ValueError("target: belongs to a task with a section 'frozen'")
+            if self.target or self.validation:
+                raise ValueError("target, validation: belong to a task with a section 'frozen'")
             return self
         if self.kind == "segmentation":
             raise ValueError("frozen: features of slices give no segmentation; leave the section out")

@@ -20,7 +20,7 @@ PREPARED = "preprocess_shard"
 LEARNING = {"pretrain_encoder": "pretrained_on", "finetune_model": "finetuned_on", "fit_head": "finetuned_on"}
 MODELS = ("finetune_model", "fit_head")
 """Stages that learn from labels: a whole model, or a head on the features of a frozen encoder."""
-MAKE, EMBED = "make_items", "embed_items"
+MAKE, EMBED = ("make_items", "import_items"), "embed_items"
 """Stages between shards and a head: they learn nothing, but a head reads a data set through them."""
 IMPORT = "import_weights"
 
@@ -83,7 +83,7 @@ def origin_of(lineage: Lineage, models: Iterable[str]) -> Origin:
     for step in lineage.chain(path for card in models for path in lineage.cards[card]["outputs"]):
         if step.facts["stage"] == IMPORT:
             origin.foreign_weights |= {s.path: s.sha256 for s in step.sources if s.state == "raw"}
-        for source in step.sources if step.facts["stage"] in (*LEARNING, MAKE, EMBED) else ():
+        for source in step.sources if step.facts["stage"] in (*LEARNING, *MAKE, EMBED) else ():
             _note(origin, lineage, step, source)
     return origin
 
@@ -104,13 +104,13 @@ def _datasets(lineage: Lineage, path: str, card: str) -> set[str]:
     facts = lineage.cards[card]
     if facts["stage"] == PREPARED:
         return {PurePosixPath(path).parent.name}
-    if facts["stage"] not in (MAKE, EMBED):
+    if facts["stage"] not in (*MAKE, EMBED):
         return set()
     below = lineage.makers
     read = {(name, below[name]) for name in facts["inputs"] if name in below}
     found = {dataset for name, maker in read for dataset in _datasets(lineage, name, maker)}
     named = (facts["config"] or {}).get("dataset")  # items that were brought in whole rest on no shard
-    return found or ({str(named)} if facts["stage"] == MAKE and named else set())
+    return found or ({str(named)} if facts["stage"] in MAKE and named else set())
 
 
 def _breaches(job: TracksJob, run: str, origin: Origin) -> list[str]:

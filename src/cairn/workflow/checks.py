@@ -116,7 +116,7 @@ def check_splits(experiment: ExperimentConfig, roles: Mapping[str, Sequence[str]
     for name, uses in roles.items():
         spec = experiment.datasets[name].cohort
         for role in uses if spec else ():
-            allowed = ("pretrain", "finetune") if role == "pretrain" else (role,)
+            allowed = {"pretrain": ("pretrain", "finetune"), "validation": ("finetune",)}.get(role, (role,))
             if spec and spec.split not in allowed:
                 raise CairnError(
                     f"Data set '{name}' is used for '{role}', but its donors are those of split '{spec.split}'.",

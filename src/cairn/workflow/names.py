@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from cairn.config.base import parse
-from cairn.config.bench import ItemForm
 from cairn.config.experiment import DatasetConfig, ExperimentConfig
 from cairn.config.learn import FinetuneConfig, ProbeConfig
 from cairn.config.runs import Run, read_runs
@@ -21,12 +20,13 @@ from cairn.errors import CairnError
 from cairn.io.atomic import read_json, write_json
 from cairn.io.sharding import shard_name, shard_of
 from cairn.workflow.checks import check_foreign, check_run, check_splits
+from cairn.workflow.frozen import FrozenNames
 
-ROLES = ("finetune", "indomain", "test")
+ROLES = ("finetune", "validation", "indomain", "test")
 PREPROCESS_PACKAGES = ("deepbet", "nimare")  # weights of the skull-strip network; template head with a mask
 
 
-class Names:
+class Names(FrozenNames):
     """An experiment, checked, and every name that the workflow derives from it.
 
     Args:
@@ -69,8 +69,8 @@ class Names:
 
     @property
     def real_datasets(self) -> list[str]:
-        """Data sets that lie somewhere else."""
-        return [n for n, d in self.datasets.items() if d.kind != "cohort"]
+        """Data sets of scans that lie somewhere else."""
+        return [n for n, d in self.datasets.items() if d.kind not in ("cohort", "curiabench")]
 
     @cached_property
     def listings(self) -> dict[str, Listing]:
@@ -89,7 +89,7 @@ class Names:
         """Folder that a data set's index paths start from."""
         if self.datasets[dataset].kind == "cohort":
             return Path(self.results) / "raw" / dataset
-        return self._place(self.datasets[dataset].root)
+        return self.place(self.datasets[dataset].root)
 
     def label_source(self, dataset: str) -> Path:
         """Table or folder that a real data set's labels come from.
@@ -100,13 +100,13 @@ class Names:
         if not self.datasets[dataset].labels:
             reason = f"Data set '{dataset}' has no 'labels' in the configuration."
             raise CairnError(reason, f"Name its label table or folder: datasets.{dataset}.labels.", "config")
-        return self._place(self.datasets[dataset].labels)
+        return self.place(self.datasets[dataset].labels)
 
     def state(self, name: str) -> Path:
         """A file of this machine's own: no result, and nothing that another clone needs."""
         return self.root / self.results / ".state" / name
 
-    def _place(self, path: str) -> Path:
+    def place(self, path: str) -> Path:
         """A path of the configuration, relative to the repository where it lies inside, so that clones plan alike."""
         full = Path(os.path.normpath(self.root / path))
         return full.relative_to(self.root) if full.is_relative_to(self.root) else full
@@ -214,7 +214,7 @@ class Names:
     def foreign(self, run: str, column: str) -> list[str]:
         """The file that a run's ``weights`` or ``mapping`` names, if it names one."""
         name = getattr(self.runs[run], column)
-        return [str(self._place(name))] if name else []
+        return [str(self.place(name))] if name else []
 
     def encoder_run(self, run: str) -> str:
         """The run that makes the encoders which a run starts from; none for scratch and classical runs."""
@@ -238,70 +238,6 @@ class Names:
         """The labelled data set that a run is fine-tuned on."""
         return str(getattr(self.tasks[task], self.runs[run].train_on))
 
-    # --- benchmark of frozen encoders --------------------------------------------------------------------------------
-    @property
-    def session_tasks(self) -> list[str]:
-        """Tasks that a model is fine-tuned or probed for, on whole sessions."""
-        return [name for name, task in self.tasks.items() if task.on_sessions]
-
-    @property
-    def frozen_tasks(self) -> list[str]:
-        """Tasks that a head tells from frozen features of items."""
-        return [name for name, task in self.tasks.items() if not task.on_sessions]
-
-    @cached_property
-    def forms(self) -> dict[str, ItemForm]:
-        """Every form of items, by a name: two tasks that ask for the same form share items and features."""
-        found: dict[str, ItemForm] = {}
-        for name in self.frozen_tasks:
-            for role in ("finetune", "test"):
-                form = self._form(name, role)
-                if form not in found.values():
-                    plain = "_".join(w for w in (form.kind, form.mask, form.sequence.lower()) if w)
-                    alike = sum(known.split("-")[0] == plain for known in found)
-                    found[plain + (f"-{alike + 1}" if alike else "")] = form
-        return found
-
-    def _form(self, task: str, role: str) -> ItemForm:
-        frozen = self.tasks[task].frozen
-        assert frozen is not None, "asked of frozen tasks alone"
-        return frozen.train_items or frozen.items if role == "finetune" else frozen.items
-
-    def form_of(self, task: str, role: str) -> str:
-        """Name of the form in which a frozen task sees its data set of a role."""
-        wanted = self._form(task, role)
-        return next(name for name, form in self.forms.items() if form == wanted)
-
-    @cached_property
-    def item_sets(self) -> dict[str, list[str]]:
-        """Forms that each data set's items are made in."""
-        found: dict[str, list[str]] = {}
-        for task in self.frozen_tasks:
-            for role in ("finetune", "test"):
-                forms = found.setdefault(getattr(self.tasks[task], role), [])
-                forms += [f for f in [self.form_of(task, role)] if f not in forms]
-        return found
-
-    def features_run(self, run: str) -> str:
-        """The run whose features a run's heads read: that of its encoder."""
-        return self.encoder_run(run) or run
-
-    @property
-    def embedded(self) -> list[dict[str, str]]:
-        """Every encoder with each data set that it embeds."""
-        found: dict[tuple[str, str, str], None] = {}
-        for entry in self.entries(self.frozen_tasks):
-            for role in ("finetune", "test"):
-                for seed in self.seeds(entry["run"]):
-                    dataset = getattr(self.tasks[entry["task"]], role)
-                    found[self.features_run(entry["run"]), str(seed), dataset] = None
-        return [{"run": run, "seed": seed, "dataset": dataset} for run, seed, dataset in found]
-
-    @property
-    def curves(self) -> list[dict[str, str]]:
-        """Every few-shot curve."""
-        return self.entries(t for t in self.frozen_tasks if (f := self.tasks[t].frozen) and f.few_shot)
-
     @cached_property
     def gpus_per_job(self) -> int:
         """1 where jobs use the GPU, else 0."""
@@ -314,38 +250,26 @@ class Names:
 
     def jobs(self) -> dict[str, list[dict[str, str]]]:
         """Every job of the experiment: the wildcards of each rule's jobs. Fetching, and what `apply` adds, left out."""
-        shards = {d: [{"dataset": d, "shard": s} for s in self.shards[d]] for d in self.datasets}
-        learned, frozen = self.entries(self.session_tasks), self.entries(self.frozen_tasks)
-        trained, headed = ([e | {"seed": str(s)} for e in es for s in self.seeds(e["run"])] for es in (learned, frozen))
+        shards = {d: [{"dataset": d, "shard": s} for s in self.shards[d]] for d in self.scanned}
+        trained = self.seeded(self.entries(self.session_tasks))
         return {
             "build_donor": [
                 {"donor": d} for d in dict.fromkeys(d for n in self.cohort_datasets for d in self.donors_of(n))
             ],
             "cohort_shard": [job for d in self.cohort_datasets for job in shards[d]],
             "index_shard": [job for d in self.real_datasets for job in shards[d]],
-            "manifest": [{"dataset": d} for d in self.datasets],
+            "manifest": [{"dataset": d} for d in self.scanned],
             "labels": [{"dataset": d} for d in self.labelled_datasets],
             "leakage": [{}],
             "people": [{"dataset": d} for d in self.people_datasets],
-            "preprocess_shard": [job for d in self.datasets for job in shards[d]],
-            "accept_dataset": [{"dataset": d} for d in self.datasets],
+            "preprocess_shard": [job for d in self.scanned for job in shards[d]],
+            "accept_dataset": [{"dataset": d} for d in self.scanned],
             "qc": [{}],
             "pretrain_encoder": [{"run": r, "seed": str(s)} for r in self.pretrained_runs for s in self.seeds(r)],
             "import_weights": [{"run": r, "seed": str(s)} for r in self.imported_runs for s in self.seeds(r)],
             "finetune_model": trained,
             "predict_test": trained,
-            "make_items": [{"dataset": d, "form": form} for d, forms in self.item_sets.items() for form in forms],
-            "item_targets": [
-                {"dataset": d, "task": t}
-                for t in self.frozen_tasks
-                for d in dict.fromkeys((self.tasks[t].finetune, self.tasks[t].test))
-            ],
-            "embed_items": self.embedded,
-            "fit_head": headed,
-            "predict_head": headed,
-            "few_shot": self.curves,
-            "few_shot_curve": self.curves,
-            "absent_tasks": [{}] if self.frozen_tasks else [],
+            **self.frozen_jobs(),
             "evaluate_run": self.entries(self.tasks),
             "tracks": [{}],
             "leaderboard": [{}],
