@@ -2,13 +2,24 @@
 
 import numpy as np
 import pytest
-from radiology import STRUCTURES, make_radiology
+from made_items import STRUCTURES, make_radiology
 
 from cairn.bench.embed import embed_items
+from cairn.bench.features import Features
 from cairn.bench.fit import fit_head
 from cairn.bench.items_from_shards import make_items
 from cairn.bench.predict import predict_head
-from cairn.config.bench import BenchTask, EmbedJob, FrozenConfig, HeadJob, ItemForm, ItemsJob
+from cairn.bench.targets import item_targets
+from cairn.config.bench import (
+    BenchTarget,
+    BenchTask,
+    EmbedJob,
+    FrozenConfig,
+    HeadJob,
+    ItemForm,
+    ItemsJob,
+    TargetsJob,
+)
 from cairn.config.evaluate import EvaluateConfig, EvaluateJob
 from cairn.evaluate.scores import evaluate
 from cairn.evaluate.tables import read_scores
@@ -33,10 +44,12 @@ def score(folder, heads, task):
     """Every metric of a task, mean over seeds."""
     frozen, parts = task.frozen, {}
     for name, (shard, truth), form in zip("ab", heads, (frozen.train_items or frozen.items, frozen.items), strict=True):
-        items, targets = folder / f"{name}.parquet", folder / f"{name}.tsv"
-        make_items(ItemsJob(dataset=name, form=form, targets={"t": task}), [shard], [truth], items, {"t": targets})
-        embed_items(EMBED, items, [], folder / f"{name}.safetensors", 1)
-        parts[name] = folder / f"{name}.safetensors", targets
+        items, known, targets = (folder / f"{name}{end}" for end in (".parquet", ".json", ".tsv"))
+        make_items(ItemsJob(dataset=name, form=form), [shard], [truth], items, known, folder / f"{name}.pairs.tsv")
+        asked = BenchTarget(kind=task.kind, key=task.key, classes=task.classes)
+        item_targets(TargetsJob(task=asked, form=form), known, targets)
+        embed_items(EMBED, {"form": items}, [], folder / f"{name}.safetensors", 1)
+        parts[name] = Features(folder / f"{name}.safetensors", "form"), targets
     job = HeadJob(run="pixels", task=task)
     fit_head(job, *parts["a"], folder / "head.safetensors")
     predict_head(job, parts["b"][0], folder / "head.safetensors", folder / "predictions.tsv")

@@ -36,8 +36,9 @@ def items(slices, masked=True):
 
 
 def embedded(path, slices, masked=True):
-    write_features(path, embed(items(slices, masked), fake_tokens, torch.from_numpy, CPU), {"run": "fake"})
-    return Features(path)
+    found = embed(items(slices, masked), fake_tokens, torch.from_numpy, CPU)
+    write_features(path, {"form": found}, {"run": "fake"})
+    return Features(path, "form")
 
 
 def test_coverage_is_the_released_rule():
@@ -66,6 +67,23 @@ def test_ragged_stacks_come_back_item_by_item(tmp_path):
     assert not list(tmp_path.glob(".tmp*"))
 
 
+def test_forms_lie_side_by_side_each_with_its_own_shape(tmp_path):
+    """Masked slices beside volumes without a mask; a form that is not there is named."""
+    given = {"flat": items([1, 1], True), "deep": items([4], False)}
+    sets = {name: embed(found, fake_tokens, torch.from_numpy, CPU) for name, found in given.items()}
+    facts = write_features(tmp_path / "f.safetensors", sets, {"run": "fake"})
+    assert {name: (f["items"], f["slices"], f["masks"]) for name, f in facts.items()} == {
+        "flat": (2, 2, True), "deep": (1, 4, False),
+    }  # fmt: skip
+    flat, deep = (Features(tmp_path / "f.safetensors", name) for name in ("flat", "deep"))
+    assert (flat.keys, deep.keys) == (["s/0", "s/1"], ["s/0"])
+    assert flat.coverage("s/0") is not None
+    assert deep.coverage("s/0") is None
+    assert [len(found.read("patches", "s/0")) for found in (flat, deep)] == [1, 4]
+    with pytest.raises(CairnError, match=r"no items 'other'.*flat, deep"):
+        Features(tmp_path / "f.safetensors", "other")
+
+
 def test_features_that_are_not_finite_or_of_two_shapes_are_refused(tmp_path):
     with pytest.raises(CairnError, match="not finite"):
         list(embed(items([1]), lambda x: tuple(t * np.nan for t in fake_tokens(x)), torch.from_numpy, CPU))
@@ -74,10 +92,10 @@ def test_features_that_are_not_finite_or_of_two_shapes_are_refused(tmp_path):
         Embedded("b/1", np.ones((1, 2), np.float32), np.ones((1, 3, 3, 2), np.float32), None),
     ]
     with pytest.raises(CairnError, match="2 shapes"):
-        write_features(tmp_path / "f.safetensors", mixed, {})
+        write_features(tmp_path / "f.safetensors", {"form": mixed}, {})
     (tmp_path / "x").write_bytes((2).to_bytes(8, "little") + b"{}")
     with pytest.raises(CairnError, match="no file of features"):
-        Features(tmp_path / "x")
+        Features(tmp_path / "x", "form")
 
 
 def test_what_heads_read(tmp_path):
@@ -128,9 +146,9 @@ def test_a_real_encoder_a_volume_network_and_the_pixels_embed_alike(tmp_path):
         for seed in (0, 1):
             job = EmbedJob(run=name, network=network, contract={"size_px": 32}, seed=seed, device="cpu")
             path = tmp_path / f"{name}{seed}.safetensors"
-            facts = embed_items(job, tmp_path / "items.parquet", [], path, 1)
+            facts = embed_items(job, {"form": tmp_path / "items.parquet"}, [], path, 1)["forms"]["form"]
             assert (facts["items"], facts["slices"], facts["patches"], facts["masks"]) == (2, 10, [2, 2], True)
-            found[seed] = Features(path).item("s/1")
+            found[seed] = Features(path, "form").item("s/1")
         same = np.array_equal(found[0].patches, found[1].patches)
         assert same is (name == "pixels")
         assert np.isfinite(found[0].tokens).all()
@@ -143,5 +161,6 @@ def test_weights_of_another_network_are_refused(tmp_path):
     write_items(tmp_path / "items.parquet", items([1]))
     save_weights(tmp_path / "w.safetensors", {"a": torch.zeros(1)}, {"kind": "encoder", "network": {"kind": "vit"}})
     job = EmbedJob(run="x", network={"kind": "pixels", "image_size": 32, "patch_size": 16})
+    weights = [tmp_path / "w.safetensors"]
     with pytest.raises(CairnError, match="an encoder of network"):
-        embed_items(job, tmp_path / "items.parquet", [tmp_path / "w.safetensors"], tmp_path / "f.safetensors", 1)
+        embed_items(job, {"form": tmp_path / "items.parquet"}, weights, tmp_path / "f.safetensors", 1)

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from radiology import made_features
+from made_items import made_features
 from test_heads import rows_of, signal, task
 
 from cairn.bench.few_shot import CURVE_COLUMNS, few_shot_curve, few_shot_predictions, subset
@@ -65,7 +65,7 @@ def test_a_curve_rises_and_has_intervals(tmp_path):
 
 def test_the_job_that_predicts_has_no_test_target():
     assert list(inspect.signature(few_shot_predictions).parameters) == [
-        "job", "features", "targets", "test_features", "predictions"
+        "job", "features", "targets", "test_features", "predictions", "threads"
     ]  # fmt: skip
 
 

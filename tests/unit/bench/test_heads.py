@@ -6,10 +6,9 @@ import time
 import numpy as np
 import pytest
 import torch
-from radiology import made_features
+from made_items import made_features
 from torch import nn
 
-from cairn.bench.features import Features
 from cairn.bench.fit import HeadData, answers, choose, fit_head
 from cairn.bench.heads import attention, attention_params, linear, linear_params
 from cairn.bench.predict import predict_head
@@ -218,4 +217,4 @@ def test_what_does_not_fit_is_refused(tmp_path):
     write_targets(tmp_path / "one.tsv", BenchTarget(kind="classification"), rows)
     with pytest.raises(CairnError, match="one value of the target"):
         fit_head(what, few, tmp_path / "one.tsv", tmp_path / "h.safetensors")
-    assert Features(few).keys[0] == "s0000/1"
+    assert few.keys[0] == "s0000/1"

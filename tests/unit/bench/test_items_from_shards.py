@@ -4,12 +4,13 @@ import json
 
 import numpy as np
 import pytest
-from radiology import SHAPE, STRUCTURES, make_radiology
+from made_items import SHAPE, STRUCTURES, make_radiology
 
 from cairn.bench.items import read_items
 from cairn.bench.items_from_shards import make_items, read_truth
 from cairn.bench.registration import registration_dice
-from cairn.config.bench import BenchTarget, ItemForm, ItemsJob
+from cairn.bench.targets import item_targets
+from cairn.config.bench import BenchTarget, ItemForm, ItemsJob, TargetsJob
 from cairn.errors import CairnError
 from cairn.io.sessions import open_sessions
 from cairn.io.tables import read_table
@@ -20,10 +21,12 @@ def made(tmp_path_factory):
     return make_radiology(tmp_path_factory.mktemp("radiology"), 8)
 
 
-def run(folder, made, form, pairs=None, **targets):
-    job = ItemsJob(dataset="d", form=form, targets={n: BenchTarget(**t) for n, t in targets.items()})
+def run(folder, made, form, **targets):
+    job, truth = ItemsJob(dataset="d", form=form), folder / "truth.json"
     tables = {name: folder / f"{name}.tsv" for name in targets}
-    facts = make_items(job, [made[0]], [made[1]], folder / "items.parquet", tables, pairs)
+    facts = make_items(job, [made[0]], [made[1]], folder / "items.parquet", truth, folder / "pairs.tsv")
+    for name, target in targets.items():
+        facts[name] = item_targets(TargetsJob(task=BenchTarget(**target), form=form), truth, tables[name])["targets"]
     return facts, list(read_items(folder / "items.parquet")), {n: read_table(p) for n, p in tables.items()}
 
 
@@ -77,13 +80,15 @@ def test_negatives_are_cut_at_heights_of_positives(tmp_path, made):
 
 
 def test_volumes_serve_several_tasks_and_pairs(tmp_path, made):
-    form = ItemForm(kind="volume", sequence="T1w", slice_step=2, pairs=6, structures=STRUCTURES)
+    form = ItemForm(kind="volume", sequence="T1w", slice_step=2, pairs=6, mask="structures", structures=STRUCTURES)
     facts, items, tables = run(
-        tmp_path, made, form, tmp_path / "pairs.tsv", age={"kind": "regression", "key": "age"},
+        tmp_path, made, form, age={"kind": "regression", "key": "age"},
         many={"kind": "findings", "classes": ("lesion", "atrophy")},
         warp={"kind": "registration", "classes": STRUCTURES[:2]},
     )  # fmt: skip
-    assert facts["targets"] == {"age": 8, "many": 8, "warp": 6}
+    assert {name: facts[name] for name in ("items", "pairs", "age", "many", "warp")} == {
+        "items": 8, "pairs": 6, "age": 8, "many": 8, "warp": 6,
+    }  # fmt: skip
     assert {i.image.ndim for i in items} == {3}
     assert [r["atrophy"] for r in tables["many"]] == ["1", "0", "0", "1", "0", "0", "1", "0"]
     pairs = read_table(tmp_path / "pairs.tsv")

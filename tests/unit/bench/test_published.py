@@ -7,7 +7,8 @@ from pyarrow import parquet
 
 from cairn.bench.items import Item, read_items, write_items
 from cairn.bench.published import PublishedItem, import_items, read_published, split_files, write_published
-from cairn.config.bench import BenchTarget, ImportItemsJob
+from cairn.bench.targets import item_targets
+from cairn.config.bench import BenchTarget, ImportItemsJob, ItemForm, PublishedSet, TargetsJob
 from cairn.errors import CairnError
 from cairn.io.tables import read_table
 
@@ -95,15 +96,18 @@ def test_a_cut_file_and_a_missing_one_are_named(tmp_path):
 
 def imported(tmp_path, target, given, **more):
     files = write_published(tmp_path / "p", "test", given)
-    job = ImportItemsJob(task="t", target=target, **more)
-    facts = import_items(job, files, tmp_path / "items.parquet", tmp_path / "targets.tsv")
+    job = ImportItemsJob(dataset="d", published=PublishedSet(config="c", split="test", **more))
+    truth = tmp_path / "truth.json"
+    facts = import_items(job, files, tmp_path / "items.parquet", truth, tmp_path / "pairs.tsv")
+    asked = TargetsJob(task=target, form=ItemForm(kind="published"))
+    facts |= item_targets(asked, truth, tmp_path / "targets.tsv")
     return facts, list(read_items(tmp_path / "items.parquet")), read_table(tmp_path / "targets.tsv")
 
 
 def test_imported_items_know_no_target(tmp_path):
-    target = BenchTarget(kind="probe", classes=("a", "b", "c"))
-    facts, items, table = imported(tmp_path, target, rows(8))
-    assert (facts["items"], facts["people"], facts["classes"]) == (8, 4, {"0": 3, "1": 3, "2": 2})
+    target = BenchTarget(kind="probe", key="target", classes=("a", "b", "c"))
+    facts, items, table = imported(tmp_path, target, rows(8), classes=("a", "b", "c"))
+    assert (facts["items"], facts["people"], facts["targets"]) == (8, 4, 8)
     schema = parquet.read_schema(tmp_path / "items.parquet").names
     assert "target" not in schema
     assert [i.key for i in items] == [f"{r['subject']}/{r['session']}" for r in table]
@@ -111,28 +115,36 @@ def test_imported_items_know_no_target(tmp_path):
     assert {i.subject for i in items} == {"p0", "p1", "p2", "p3"}
 
 
-def test_classes_to_keep_are_renumbered_and_the_rest_left_out(tmp_path):
-    """Organs of CT and MRI meet in the names that both have."""
-    target = BenchTarget(kind="probe", classes=("a", "b", "c"))
-    facts, items, table = imported(tmp_path, target, rows(9), keep=("c", "a"))
-    assert (facts["items"], facts["left_out"], len(items)) == (6, 3, 6)
+def test_classes_of_a_task_are_renumbered_and_the_rest_left_out(tmp_path):
+    """Organs of CT and MRI meet in the names that both have; without names, targets stay numbers."""
+    kept = BenchTarget(kind="probe", key="target", classes=("c", "a"))
+    facts, items, table = imported(tmp_path, kept, rows(9), classes=("a", "b", "c"))
+    assert (facts["targets"], facts["left_out"], len(items)) == (6, 3, 9)
     assert [r["value"] for r in table] == ["1", "0"] * 3
+    plain = BenchTarget(kind="probe", key="target", classes=("c", "a", "x"))
+    assert [r["value"] for r in imported(tmp_path, plain, rows(3))[2]] == ["0", "1", "2"]
 
 
 def test_a_target_out_of_the_classes_is_refused(tmp_path):
-    with pytest.raises(CairnError, match="target 2 is none of the classes"):
-        imported(tmp_path, BenchTarget(kind="probe", classes=("a", "b")), rows(3))
+    target = BenchTarget(kind="probe", key="target", classes=("a", "b"))
+    for names in ((), ("a", "b")):
+        with pytest.raises(CairnError, match="target 2 is none of the classes"):
+            imported(tmp_path, target, rows(3), classes=names)
 
 
-def test_survival_is_read_from_named_columns_and_registration_is_not_published(tmp_path):
+def test_survival_and_findings_are_read_by_name(tmp_path):
     given = [PublishedItem(r.item, 0, {**r.extras, "days": 10.0 + n, "dead": n % 2}) for n, r in enumerate(rows(4))]
-    survival = BenchTarget(kind="survival")
-    _, _, table = imported(tmp_path, survival, given, time="days", event="dead")
+    survival, columns = BenchTarget(kind="survival"), {"days": "time_years", "dead": "event"}
+    _, _, table = imported(tmp_path, survival, given, columns=columns)
     assert [(r["time"], r["event"]) for r in table] == [("10.0", "0"), ("11.0", "1"), ("12.0", "0"), ("13.0", "1")]
-    with pytest.raises(CairnError, match=r"lacks the column.*time, event"):
-        imported(tmp_path, survival, given)
-    with pytest.raises(CairnError, match="no configuration for registration"):
-        imported(tmp_path, BenchTarget(kind="registration", classes=("a",)), given)
+    with pytest.raises(CairnError, match=r"lacks the column.*months"):
+        imported(tmp_path, survival, given, columns={"months": "time_years"})
+    several = [PublishedItem(r.item, [n % 2, 1], r.extras) for n, r in enumerate(rows(4))]
+    findings = BenchTarget(kind="findings", classes=("blood", "mass"))
+    _, _, table = imported(tmp_path, findings, several, classes=("blood", "mass"))
+    assert [(r["blood"], r["mass"]) for r in table] == [("0", "1"), ("1", "1")] * 2
+    with pytest.raises(CairnError, match="no list of 3 findings"):
+        imported(tmp_path, findings, several, classes=("blood", "mass", "air"))
 
 
 def test_items_of_mixed_axes_or_equal_names_are_refused(tmp_path):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from radiology import made_features
+from made_items import made_features
 from torch.nn import functional
 
 from cairn.bench.features import Embedded, Features, write_features
@@ -17,7 +17,7 @@ from cairn.bench.registration import (
     warp,
     warped_dice,
     write_field,
-    write_pair_labels,
+    write_label_maps,
 )  # fmt: skip
 from cairn.config.bench import BenchTask, FrozenConfig, HeadJob, ItemForm, RegistrationConfig
 from cairn.errors import CairnError
@@ -97,7 +97,7 @@ def test_a_shift_has_the_stated_direction_and_unit():
 
 def test_dice_of_files_and_what_is_wrong_with_them(tmp_path):
     (_, labels), (_, wanted) = case(0)
-    write_pair_labels(tmp_path / "labels.safetensors", labels.numpy(), wanted.numpy(), 3)
+    write_label_maps(tmp_path / "labels.safetensors", labels.numpy(), wanted.numpy(), 3)
     before = registration_dice(tmp_path / "labels.safetensors")
     assert before[2] == 1.0  # a structure that neither has
     write_field(tmp_path / "f.safetensors", known_field(50, 1.0))
@@ -117,29 +117,30 @@ def test_through_features_heads_and_tables(tmp_path):
         Embedded(k, np.zeros((16, 6), np.float32), functional.avg_pool3d(t[None], 2)[0].movedim(0, -1).numpy(), None)
         for k, t in patches.items()
     ]
-    write_features(tmp_path / "f.safetensors", found, {"run": "texture"})
-    form = ItemForm(kind="volume", sequence="T1w", pairs=1, structures=("a", "b"))
+    write_features(tmp_path / "f.safetensors", {"form": found}, {"run": "texture"})
+    features = Features(tmp_path / "f.safetensors", "form")
+    form = ItemForm(kind="volume", sequence="T1w", pairs=1, mask="m", structures=("a", "b"))
     frozen = FrozenConfig(items=form, input="pair", registration=CONFIG)
     job = HeadJob(run="r", task=BenchTask(name="warp", kind="registration", classes=("a", "b"), frozen=frozen))
-    facts = fit_head(job, tmp_path / "f.safetensors", tmp_path / "none.tsv", tmp_path / "h.safetensors")
+    facts = fit_head(job, features, tmp_path / "none.tsv", tmp_path / "h.safetensors")
     assert facts["components"] == 6
     assert facts["variance"] == pytest.approx(1)
     pair = {"subject": "f", "session": "1-from-m-1", "moving": "m/1", "fixed": "f/1"}
     write_table(tmp_path / "pairs.tsv", [pair], tuple(pair))
     predictions = tmp_path / "p" / "predictions.tsv"
-    predict_head(job, tmp_path / "f.safetensors", tmp_path / "h.safetensors", predictions, tmp_path / "pairs.tsv")
+    predict_head(job, features, tmp_path / "h.safetensors", predictions, tmp_path / "pairs.tsv")
     (row,) = read_table(predictions, PREDICTION_COLUMNS)
-    write_pair_labels(tmp_path / "labels.safetensors", labels.numpy(), wanted.numpy(), 2)
+    write_label_maps(tmp_path / "labels.safetensors", labels.numpy(), wanted.numpy(), 2)
     before = np.mean(registration_dice(tmp_path / "labels.safetensors"))
     after = np.mean(registration_dice(tmp_path / "labels.safetensors", predictions.parent / row["mask"]))
     assert after > before + 0.5 * (1 - before)
     with pytest.raises(CairnError, match="no table of pairs"):
-        predict_head(job, tmp_path / "f.safetensors", tmp_path / "h.safetensors", predictions)
+        predict_head(job, features, tmp_path / "h.safetensors", predictions)
 
 
 def test_the_basis_is_that_of_a_plain_decomposition(tmp_path):
     x = np.random.default_rng(0).normal(size=(40, 5)) * [3, 1, 2, 0.1, 0.1]
-    head, _ = fit_basis(Features(made_features(tmp_path / "f.safetensors", x)), RegistrationConfig(components=2))
+    head, _ = fit_basis(made_features(tmp_path / "f.safetensors", x), RegistrationConfig(components=2))
     stored = np.repeat(x.astype(np.float16).astype(float), 4, axis=0)
     _, _, rows = np.linalg.svd(stored - stored.mean(axis=0))
     np.testing.assert_allclose(np.abs(head["basis"].T @ rows[:2].T), np.eye(2), atol=1e-5)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from made import ball, geometry, write_set
 
-from cairn.bench.features import Embedded, write_features
+from cairn.bench.features import Embedded, Features, write_features
 from cairn.io.atomic import write_json
 from cairn.io.geometry import labels_to_native
 from cairn.io.nifti import write_scan
@@ -70,7 +70,7 @@ def _write(root, subject, name, labels, shape, sequence):
 
 
 def made_features(path, x, grid=(2, 2), slices=1, who="maker"):
-    """A features file whose class tokens are the rows of ``x``, subject ``s000n``."""
+    """Features of a file whose class tokens are the rows of ``x``, subject ``s000n``."""
 
     def items():
         for n, row in enumerate(x):
@@ -78,5 +78,5 @@ def made_features(path, x, grid=(2, 2), slices=1, who="maker"):
             patches = np.repeat(tokens, grid[0] * grid[1], axis=0).reshape(slices, *grid, -1)
             yield Embedded(f"s{n:04d}/1", tokens, patches, None)
 
-    write_features(path, items(), {"run": who})
-    return path
+    write_features(path, {"items": items()}, {"run": who})
+    return Features(path, "items")
