@@ -24,7 +24,6 @@ from cairn.errors import CairnError
 Array = npt.NDArray[Any]
 Grid = tuple[int, int, int]
 MOST_ROWS = 20000  # patch tokens that a basis is made from
-ADAM_EPS = 0.1  # slopes of equal features are rounding, about 1e-4, and must move nothing; real ones are about 10
 
 
 def fit_basis(features: Features, config: RegistrationConfig) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -93,20 +92,26 @@ def _smooth(x_CDHW: Tensor) -> Tensor:
 
 
 def _refined(field: Tensor, moving: Tensor, fixed: Tensor, config: RegistrationConfig) -> Tensor:
-    """Adam on the features' squared difference and the field's squared slopes."""
-    if not config.steps:
-        return field
+    """Adam on the features' squared difference and the field's squared slopes; the best of all steps and the start."""
+    best, least = field, float(_energy(field, moving, fixed, config))
     found = field.clone().requires_grad_()
-    optimiser = torch.optim.Adam([found], lr=config.learning_rate, eps=ADAM_EPS)
-    scale = torch.tensor([float(n) for n in fixed.shape[1:]])[:, None, None, None] / 2
+    optimiser = torch.optim.Adam([found], lr=config.learning_rate)
     for _ in range(config.steps):
-        data = (warp(moving, found) - fixed).square().mean()
-        steps = found * scale  # in grid points
-        rough = sum((steps.diff(dim=axis) ** 2).mean() for axis in (1, 2, 3))
         optimiser.zero_grad()
-        (fixed[0].numel() * (data + config.smoothness * rough)).backward()  # type: ignore[union-attr]
+        _energy(found, moving, fixed, config).backward()
         optimiser.step()
-    return found.detach()
+        with torch.no_grad():
+            energy = float(_energy(found, moving, fixed, config))
+        if energy < least:
+            best, least = found.detach().clone(), energy
+    return best
+
+
+def _energy(field: Tensor, moving: Tensor, fixed: Tensor, config: RegistrationConfig) -> Tensor:
+    scale = torch.tensor([float(n) for n in fixed.shape[1:]])[:, None, None, None] / 2
+    steps = field * scale  # in grid points
+    rough = torch.stack([(steps.diff(dim=axis) ** 2).mean() for axis in (1, 2, 3)]).sum()
+    return (warp(moving, field) - fixed).square().mean() + config.smoothness * rough
 
 
 def warp(x_CDHW: Tensor, field_3dhw: Tensor, size: Grid | None = None, mode: str = "bilinear") -> Tensor:

@@ -59,11 +59,15 @@ def score(folder, heads, task):
     return {r["metric"]: r["value"] for r in read_scores(folder / "scores.parquet") if r["seed"] == -1}
 
 
-@pytest.mark.parametrize("train", [None, CT])
-def test_structures_are_told_on_mri_from_mri_and_from_ct(tmp_path, heads, train):
-    frozen = FrozenConfig(items=MRI, train_items=train, input="mask")
-    found = score(tmp_path, heads, BenchTask(name="organs", frozen=frozen, **PROBE))
-    assert found["auroc_ovr"] > 0.9
+def test_structures_are_told_on_mri_and_worse_by_a_head_that_learned_on_ct(tmp_path, heads):
+    """Pixels know nothing of modality: CT's air lies far below its tissue, and a head on them must drop."""
+    found = {}
+    for name, train in {"MRI": None, "CT": CT}.items():
+        (tmp_path / name).mkdir()
+        frozen = FrozenConfig(items=MRI, train_items=train, input="mask")
+        found[name] = score(tmp_path / name, heads, BenchTask(name="organs", frozen=frozen, **PROBE))["auroc_ovr"]
+    assert found["MRI"] > 0.8
+    assert found["CT"] < found["MRI"] - 0.2
 
 
 def test_a_lesion_is_told_and_chance_is_not(tmp_path, heads):

@@ -134,7 +134,7 @@ def test_the_window_lies_around_the_mask_and_stays_in_the_volume():
 
 
 def test_a_real_encoder_a_volume_network_and_the_pixels_embed_alike(tmp_path):
-    """Through the published contract; a random start is that of its seed; both 2D and 3D networks give the same grid."""
+    """Through the published contract; a random start is that of its seed; 2D and 3D networks give the same grid."""
     write_items(tmp_path / "items.parquet", items([4, 6]))
     networks = {
         "vit": {"kind": "dinov2", "image_size": 32, "hidden_size": 12, "layers": 1, "heads": 2},
