@@ -115,8 +115,8 @@ class TaskConfig(TaskInputs):
 
     @property
     def on_sessions(self) -> bool:
-        """False with a section ``frozen``."""
-        return self.frozen is None
+        """False with a section ``frozen``, and for the kinds that need one."""
+        return self.frozen is None and self.kind not in FROZEN_KINDS
 
     @model_validator(mode="after")
     def _frozen(self) -> TaskConfig:

@@ -1,0 +1,132 @@
+"""Guards the plan of the benchmark of frozen encoders: who embeds what, what reruns, what is refused before any job."""
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cairn.errors import CairnError
+from cairn.plan import Plan
+
+ROOT = Path(__file__).resolve().parents[3]
+CURIA = yaml.safe_load((ROOT / "config/curia.yaml").read_text())
+
+
+def changed(**paths):
+    config = copy.deepcopy(CURIA)
+    for path, value in paths.items():
+        *sections, key = path.split("__")
+        section = config
+        for name in sections:
+            section = section[name]
+        section[key] = value
+    return config
+
+
+def plan_with(tmp_path, rows, **paths):
+    """The plan with these rows: tab-separated cells below run, label, method, objective, network, data, track."""
+    header = "run\tlabel\tmethod\tobjective\tnetwork\tpretrain_data\ttrack\n"
+    (tmp_path / "runs.tsv").write_text(header + "".join(f"{row}\n" for row in rows))
+    return Plan(changed(runs=str(tmp_path / "runs.tsv"), **paths), ROOT)
+
+
+PIXELS = "p\tPixels\tscratch\tn/a\tpixels\tn/a\tcuria_2d"
+
+
+def test_runs_are_scored_on_their_tracks_tasks_alone():
+    plan = Plan(CURIA, ROOT)
+    for run, row in plan.runs.items():
+        assert plan.tasks_of(run) == list(CURIA["tracks"][row.track]["tasks"])
+    assert not plan.entries(["brain_age"]) or {e["run"] for e in plan.entries(["brain_age"])} == {
+        r for r, row in plan.runs.items() if row.track == "curia_3d"
+    }  # fmt: skip
+
+
+def test_tasks_of_one_form_share_items_and_features():
+    plan = Plan(CURIA, ROOT)
+    assert plan.form_of("tumour_site", "test") == plan.form_of("tumour_grade", "test")
+    assert plan.form_of("structures_ct_to_mri", "finetune") == plan.form_of("structures_ct", "test")
+    assert plan.form_of("structures_ct_to_mri", "test") == plan.form_of("structures_mri", "test")
+    embedded = plan.jobs()["embed_items"]
+    assert len(embedded) == len({tuple(job.items()) for job in embedded})
+    assert {job["run"] for job in embedded}.isdisjoint({"curia_3d", "curia2_3d", "cnn_3d"})  # their encoders' runs do
+
+
+def test_a_head_knows_its_recipe_and_no_other_tasks():
+    """Another task's recipe, or the curve's, leaves a head's job as it is; its own recipe does not."""
+    before = Plan(CURIA, ROOT).head_job("curia", "haemorrhage", "0")
+    other = changed(tasks__stroke__frozen__sweep={"epochs": 7})
+    curve = changed(tasks__haemorrhage__frozen__few_shot={"draws": 5})
+    own = changed(tasks__haemorrhage__frozen__sweep={"epochs": 7})
+    assert Plan(other, ROOT).head_job("curia", "haemorrhage", "0") == before
+    assert Plan(curve, ROOT).head_job("curia", "haemorrhage", "0") == before
+    assert Plan(own, ROOT).head_job("curia", "haemorrhage", "0") != before
+
+
+def test_an_encoder_is_shown_what_it_was_pretrained_with():
+    plan = Plan(CURIA, ROOT)
+    seen = {run: json.loads(plan.embed_job(run, "0"))["contract"] for run in ("curia", "curia2", "pixels")}
+    assert {run: c["version"] for run, c in seen.items()} == {
+        "curia": "curia-1",
+        "curia2": "curia-2",
+        "pixels": "curia-2",
+    }
+    assert {c["size_px"] for c in seen.values()} == {64}
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [("c\tC\tclassical\tn/a\tn/a\tn/a\tcuria_2d", "a classical run has no encoder"),
+     ("s\tS\tscratch\tn/a\tvit_tiny\tn/a\tmethod", r"sees slices, but task 'brain_age_finetuned' is told from volumes"),
+     ("m\tM\tpretrained\tmae\tvit_tiny\tslices\tcuria_2d", "mae.*volumes"),
+     ("u\tU\tpretrained\tcuria\tunet_s\tslices\tcuria_2d", "curia.*slices"),
+     ("t\tT\tscratch\tn/a\tpixels\tn/a\tcuria_4d", "no track 'curia_4d'")],
+)  # fmt: skip
+def test_what_cannot_run_is_refused_before_anything_starts(tmp_path, row, message):
+    with pytest.raises(CairnError, match=message):
+        plan_with(tmp_path, [row])
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [({"tasks__survival__frozen": None}, "told from frozen features"),
+     ({"tasks__haemorrhage__target": ""}, "what does the truth call the answer"),
+     ({"tasks__haemorrhage__required": ["CT"]}, "items name their sequence"),
+     ({"tracks__curia_2d__tasks": ["nothing"]}, "no task 'nothing'"),
+     ({"datasets__radiology_test__kind": "curiabench"}, "section 'published'")],
+)  # fmt: skip
+def test_mistakes_of_configuration_are_told(edit, message):
+    with pytest.raises(CairnError, match=message):
+        Plan(changed(**edit), ROOT)
+
+
+def published(root):
+    config = changed(curiabench=str(root))
+    for split in ("train", "val", "test"):
+        section = {"kind": "curiabench", "published": {"config": "ich", "split": split}}
+        config["datasets"][f"ich_{split}"] = section
+    config["tasks"]["ich"] = {
+        "kind": "classification", "finetune": "ich_train", "validation": "ich_val", "test": "ich_test",
+        "target": "target", "frozen": {"items": {"kind": "published"}, "input": "slice"},
+    }  # fmt: skip
+    config["tracks"]["curia_2d"]["tasks"] = ["ich"]
+    return config
+
+
+def test_published_files_come_in_by_configuration(tmp_path):
+    plan = Plan(published(tmp_path), ROOT)
+    jobs = plan.jobs()
+    assert jobs["import_items"] == [{"dataset": f"ich_{split}"} for split in ("train", "val", "test")]
+    assert not any(job["dataset"].startswith("ich") for job in jobs["preprocess_shard"] + jobs["manifest"])
+    assert {job["dataset"] for job in jobs["embed_items"] if job["run"] == "curia"} >= {
+        "ich_train",
+        "ich_val",
+        "ich_test",
+    }
+    with pytest.raises(CairnError, match=r"no file .*ich/val-\*\.parquet.*cairn bench list"):
+        plan.published_files("ich_val")
+    (tmp_path / "ich").mkdir()
+    (tmp_path / "ich/val-00000.parquet").write_bytes(b"x")
+    assert [Path(p).name for p in plan.published_files("ich_val")] == ["val-00000.parquet"]
