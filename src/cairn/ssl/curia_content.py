@@ -43,7 +43,8 @@ class Content:
         """A pixel of content, those around the centre likelier; of a slice without content any, by its place."""
         running = self._running
         number = min(int(np.searchsorted(running, draw.random() * running[-1])), running.size - 1)
-        return divmod(number, self.mask.shape[1])
+        width = int(self.mask.shape[1])
+        return number // width, number % width
 
     @cached_property
     def _running(self) -> Weights:
