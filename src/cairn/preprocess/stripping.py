@@ -11,13 +11,12 @@ from cairn.errors import CairnError
 from cairn.io.geometry import resample
 from cairn.io.nifti import read_mask
 from cairn.preprocess.ants_bridge import Schedule, carry_mask_syn, register
-from cairn.preprocess.native import AIR_HU, Mask, NativeScan, Volume, block_mean
+from cairn.preprocess.native import AIR_HU, HOUNSFIELD, Mask, NativeScan, Volume, block_mean
 from cairn.preprocess.resources import Resources
 from cairn.strip.morphology import largest_component
 from cairn.strip.refine import refine, stripped_already
 
 HEADS = Schedule((200, 100, 20), (3, 2, 1), (2, 1, 0), 20_000)
-HOUNSFIELD = -500.0  # a scan with values below this is in Hounsfield units: no MR magnitude goes there
 LOOK = "Look at the scan; name a brain mask for it (strip method 'given'), or remove it."
 
 

@@ -193,6 +193,19 @@ def pretrained(folder, index, section=CURIA, **changes):
     return read_tensors(folder / "encoder.safetensors")
 
 
+def test_it_trains_in_bfloat16_and_takes_its_loss_in_float32(sessions):
+    """As the loop runs it on a GPU."""
+    objective = built(CURIA_2).train()
+    batch = batch_of(objective, sessions)
+    exact = objective(batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss, embedded = objective(batch), objective.embed(batch)
+    loss.backward()
+    assert loss.dtype == embedded.dtype == torch.float32
+    assert float((loss - exact).detach().abs()) < 0.1
+    assert all(p.grad.isfinite().all() for p in objective.parameters() if p.requires_grad)
+
+
 FAST = {"momentum": 0.5, "momentum_end": 0.9, "ramp_steps": 6}
 IN_STAGES = {**CURIA_2, "stages": [{"px": 16, "from_step": 0}, {"px": 32, "from_step": 7}]}
 
