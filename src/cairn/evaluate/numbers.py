@@ -18,7 +18,7 @@ OVERALL, RANK = "overall", "rank"
 """What to ask for in place of a task and of a metric, to be told about a rank."""
 STANDING = (RANK, "place", "tier")
 KNOWN: Mapping[str, Metric] = {
-    m.name: m for metrics in (*DEFAULT_METRICS.values(), MORE_METRICS, *FROZEN_METRICS.values()) for m in metrics
+    str(m.name): m for metrics in (*DEFAULT_METRICS.values(), MORE_METRICS, *FROZEN_METRICS.values()) for m in metrics
 } | {"dice": Metric(name="dice", title="Dice")}
 Record = Mapping[str, Any]
 

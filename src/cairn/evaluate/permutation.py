@@ -117,7 +117,7 @@ def _concordance_column(a: RunCases, b: RunCases) -> Floats:
     for x, y in combinations:
         same, crossed = ordered(x, x) - ordered(y, y), ordered(x, y) - ordered(y, x)
         column += (pairs * (same + crossed)).sum(axis=1) + (pairs * (same - crossed)).sum(axis=0)
-    return column / (4.0 * pairs.sum() * len(combinations))  # halves, of pairs that are counted twice
+    return np.asarray(column / (4.0 * pairs.sum() * len(combinations)))  # halves, of pairs that are counted twice
 
 
 def _plain_column(a: RunCases, b: RunCases) -> Floats:

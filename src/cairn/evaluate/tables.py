@@ -56,7 +56,7 @@ class RunCases:
     @property
     def events(self) -> Floats:
         """``[cases]``: whether the event of survival was seen."""
-        return self.parts[EVENT][0]
+        return np.asarray(self.parts[EVENT][0])
 
     @property
     def truth(self) -> Floats:

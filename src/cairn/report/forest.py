@@ -111,9 +111,8 @@ def overview(sources: Sources) -> bytes:
     panels = [[(task, metric) for task in tasks for metric in task["metrics"]] for tasks, _ in groups]
     widths = [2.0] + [1.45] * max(map(len, panels))
     heights = [1.2 + 0.5 * len(rows) for _, rows in groups]
-    options = {"sharey": "row", "gridspec_kw": {"width_ratios": widths, "height_ratios": heights}}
-    size = (2.3 + sum(widths), 0.55 + sum(heights))
-    with canvas(*size, len(groups), len(widths), **options) as (figure, axes):
+    options: dict[str, Any] = {"sharey": "row", "gridspec_kw": {"width_ratios": widths, "height_ratios": heights}}
+    with canvas(2.3 + sum(widths), 0.55 + sum(heights), len(groups), len(widths), **options) as (figure, axes):
         for line, (_, rows), own in zip(axes, groups, panels, strict=True):
             names = dict.fromkeys(sources.title_of(r["track"]) for r in rows)
             _overview(

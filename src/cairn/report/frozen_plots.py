@@ -62,8 +62,8 @@ def survival_curves(sources: Sources, task: Record) -> Picture:
     return Picture(
         source, f"Survival by predicted risk for every run on {task['title']}",
         "Kaplan–Meier curves of the half of the test cases with the higher predicted risk (solid) and of the other "
-        "half (dashed); ticks: censored cases. Solid should fall first; curves that cross tell nothing apart. Time is in "
-        "the unit of the targets; ranks of the risk are averaged over seeds.",
+        "half (dashed); ticks: censored cases. Solid should fall first; curves that cross tell nothing apart. Time is "
+        "in the unit of the targets; ranks of the risk are averaged over seeds.",
     )  # fmt: skip
 
 

@@ -1,5 +1,5 @@
-"""Dice, NSD, AUROC, macro AUROC and F1, absolute error, Pearson r, R², concordance: own code, checked in the tests against
-libraries or plain references.
+"""Dice, NSD, AUROC, macro AUROC and F1, absolute error, Pearson r, R², concordance: own code, checked in the tests
+against libraries or plain references.
 """
 
 from cairn.evaluate.metrics.discrimination import auroc
