@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import MethodType
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from cairn.config.networks import Dinov2Config
 from cairn.nets.slice_encoder import SliceEncoder
@@ -47,6 +51,29 @@ def transformers_config(config: Dinov2Config) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def positions(embeddings: Any, tokens_NTD: Tensor, height: int, width: int) -> Tensor:
+    """Learned positions of the class token and of the patches of an image of this size, ``[1, T, D]``.
+
+    What `Dinov2Embeddings.interpolate_pos_encoding` gives, as matrix products: the gradient of torch's bicubic
+    interpolation is not repeatable on a GPU, and local crops need it at every step.
+    """
+    learned = embeddings.position_embeddings
+    side, patch = math.isqrt(learned.shape[1] - 1), embeddings.patch_size
+    size = (height // patch, width // patch)
+    if size == (side, side):
+        return learned
+    grid = learned[:, 1:].unflatten(1, (side, side)).float()
+    rows, columns = (_bicubic(side, n, grid.device) for n in size)
+    grid = torch.einsum("hi,nijd,wj->nhwd", rows, grid, columns)
+    return torch.cat([learned[:, :1], grid.flatten(1, 2).to(learned.dtype)], dim=1)
+
+
+def _bicubic(count: int, wanted: int, device: torch.device) -> Tensor:
+    """Weights ``[wanted, count]`` of bicubic interpolation along one axis."""
+    unit = torch.eye(count, device=device)[None, None]
+    return functional.interpolate(unit, (wanted, count), mode="bicubic", align_corners=False)[0, 0]
+
+
 class Dinov2Encoder(SliceEncoder):
     """Embedded patches and a class token, learned positions (interpolated for other sizes), blocks, a last norm.
 
@@ -65,6 +92,7 @@ class Dinov2Encoder(SliceEncoder):
 
         super().__init__(config)
         self.dinov2: Any = Dinov2Model(Settings(**transformers_config(config)))
+        self.dinov2.embeddings.interpolate_pos_encoding = MethodType(positions, self.dinov2.embeddings)
 
     @property
     def blocks(self) -> nn.ModuleList:

@@ -17,9 +17,10 @@ from cairn.config.foreign import ImportJob, MappingConfig, read_mapping
 from cairn.config.networks import Dinov2Config, NetworkConfig
 from cairn.errors import CairnError
 from cairn.io.atomic import remove_left_overs, sha256
+from cairn.io.release import weights_file
 from cairn.nets.encoder import seeded
 from cairn.nets.registry import build_encoder
-from cairn.nets.released import check_config, check_revision, renamed, weights_file
+from cairn.nets.released import check_config, check_revision, renamed
 from cairn.nets.weights import read_tensors, save_weights
 from cairn.ssl.draws import derived_seed
 

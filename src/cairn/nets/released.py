@@ -18,10 +18,9 @@ from torch import Tensor
 from cairn.config.networks import Dinov2Config
 from cairn.errors import CairnError
 from cairn.io.atomic import sha256
+from cairn.io.release import CONFIG, WEIGHTS, download_note
 from cairn.nets.dinov2 import transformers_config, without_torchvision
 
-WEIGHTS, CONFIG = "model.safetensors", "config.json"
-DOWNLOADED = ".cache/huggingface/download/{}.metadata"  # beside a downloaded file: commit, checksum, time
 OWN = "dinov2."  # how the names of our encoder begin, and those of a released model with a head
 # Matched within a block's part of the name.
 NAMES = (
@@ -33,28 +32,6 @@ NAMES = (
 )
 FUSED, HALVES = r"mlp\.weights_in\.", ("mlp.gate_proj.", "mlp.up_proj.")
 FREE = ("drop_path_rate", "layerscale_value")  # of training alone: the weights do not depend on them
-
-
-def weights_file(path: Path) -> Path:
-    """The file of tensors of a ``weights`` entry, which may be a folder as released.
-
-    Raises:
-        CairnError: when the folder holds none (code ``missing``).
-    """
-    if path.is_dir() and not (path / WEIGHTS).is_file():
-        remedy = "Name the folder of a whole download, or the file of the weights itself."
-        raise CairnError(f"{path}: no {WEIGHTS} in this folder.", remedy, "missing")
-    return path / WEIGHTS if path.is_dir() else path
-
-
-def files_of(path: Path) -> list[Path]:
-    """All files of a ``weights`` entry that an import reads: what its job depends on."""
-    file = weights_file(path)
-    return [file, *(p for p in (file.with_name(CONFIG), _note(file)) if file.name == WEIGHTS and p.is_file())]
-
-
-def _note(file: Path) -> Path:
-    return file.parent / DOWNLOADED.format(file.name)
 
 
 def check_revision(file: Path, revision: str) -> str:
@@ -77,8 +54,8 @@ def check_revision(file: Path, revision: str) -> str:
 
 
 def _commits(file: Path) -> Iterator[str]:
-    if _note(file).is_file():
-        yield _note(file).read_text(encoding="utf-8").split("\n")[0].strip()
+    if (note := download_note(file)).is_file():
+        yield note.read_text(encoding="utf-8").split("\n")[0].strip()
     if re.fullmatch("[0-9a-f]{40}", file.parent.name):
         yield file.parent.name
 

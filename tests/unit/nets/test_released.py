@@ -10,10 +10,10 @@ from safetensors.torch import save_file
 from cairn.config.networks import parse_network
 from cairn.errors import CairnError
 from cairn.io.atomic import sha256
+from cairn.io.release import files_of
 from cairn.nets.encoder import seeded
 from cairn.nets.foreign import import_weights
 from cairn.nets.registry import build_slice_encoder
-from cairn.nets.released import files_of
 from cairn.nets.weights import load_weights
 
 NETWORK = {"kind": "dinov2", "image_size": 16, "patch_size": 4, "hidden_size": 12, "layers": 2, "heads": 3}

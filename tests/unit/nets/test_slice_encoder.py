@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,25 @@ def test_other_sizes_interpolate_positions_and_odd_ones_are_refused():
         encoder.tokens(noise(1, 1, 16, 18))
     with pytest.raises(CairnError, match="none of images"):
         encoder(noise(1, 1, 16, 16, 16))
+
+
+@pytest.mark.parametrize("size", [(16, 16), (8, 8), (24, 40), (4, 16)])
+def test_positions_are_interpolated_as_the_library_does(size):
+    embeddings = made().dinov2.embeddings
+    tokens = torch.zeros(1, 1 + size[0] * size[1] // 16, 12)
+    theirs = type(embeddings).interpolate_pos_encoding(embeddings, tokens, *size)
+    torch.testing.assert_close(embeddings.interpolate_pos_encoding(tokens, *size), theirs)
+
+
+def test_a_copy_is_whole():
+    """As a teacher is: its positions are its own, not those of the student."""
+    encoder, x = made(), noise(1, 1, 24, 24)
+    before = encoder.tokens(x)[0]
+    twin = deepcopy(encoder)
+    with torch.no_grad():
+        twin.dinov2.embeddings.position_embeddings.add_(1 + torch.arange(12.0))
+    assert torch.equal(encoder.tokens(x)[0], before)
+    assert not torch.allclose(twin.tokens(x)[0], before)
 
 
 def test_every_weight_but_the_mask_token_is_reached_and_with_hidden_patches_that_too():
