@@ -20,6 +20,7 @@ from typing import Any
 
 from cairn.errors import CairnError
 from cairn.io.atomic import disk_errors, write_text
+from cairn.train.distributed import launched
 
 LAUNCHER = "CAIRN_LAUNCHER"
 """Command that starts the processes on several machines, such as ``srun torchrun --nnodes 2 …``; ``-m`` and what
@@ -36,8 +37,13 @@ def launch(request: Mapping[str, Any], folder: Path, processes: int) -> dict[str
         processes: how many.
 
     Raises:
-        CairnError: that of a process, or that they ended without a word.
+        CairnError: that of a process, or that they ended without a word; or this is one of several already.
     """
+    if launched():
+        reason = "This job was started by torchrun, which it would start itself."
+        raise CairnError(
+            reason, f"Start it plainly; {LAUNCHER} may hold the command for several machines.", "processes"
+        )
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         place = TemporaryDirectory(dir=folder.parent, prefix=".launch-")
@@ -73,7 +79,7 @@ def main(file: Path) -> None:
     try:
         from cairn.train.pretrain import pretrain
 
-        facts = pretrain(**read_request(file))
+        facts = pretrain(**read_request(file), member=True)
     except CairnError as error:
         write_text(answer, json.dumps({"error": [error.reason, error.remedy, error.code]}))
         raise SystemExit(f"process {os.environ['RANK']}: {error}") from None

@@ -25,7 +25,7 @@ from cairn.ssl.draws import derived_seed, generator, shuffled
 from cairn.ssl.registry import build_objective
 from cairn.train.deferred import Start, outlined
 from cairn.train.devices import compile_encoder, describe, numerics, set_up
-from cairn.train.distributed import ALONE, Processes, joined, launched, spread
+from cairn.train.distributed import ALONE, Processes, joined, spread
 from cairn.train.history import Record, lines
 from cairn.train.launch import launch
 from cairn.train.loop import Loop, Problem, Result
@@ -153,6 +153,7 @@ def pretrain(
     history: Path,
     threads: int,
     code: str,
+    member: bool = False,
 ) -> dict[str, Any]:
     """Pretrain one encoder, from the newest state if there is one; returns facts for the card.
 
@@ -166,12 +167,13 @@ def pretrain(
         history: JSON lines of step, loss, lr.
         threads: of torch.
         code: hash of the code; a state of other code is not continued.
+        member: whether this is one of the processes that were started.
 
     Raises:
         CairnError: for bad configuration or data, a loss that is not finite, or embeddings that have collapsed.
     """
     job = parse(PretrainJob, config)
-    if job.pretrain.processes > 1 and not launched():
+    if job.pretrain.processes > 1 and not member:
         request = {"config": job.model_dump(mode="json"), "shards": shards, "state": state, "weights": weights}
         return launch(request | {"history": history, "threads": threads, "code": code}, state, job.pretrain.processes)
     device = set_up(job.device, threads // job.pretrain.processes, job.pretrain.deterministic)

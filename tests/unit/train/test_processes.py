@@ -157,6 +157,15 @@ def test_processes_that_end_without_a_word_are_an_error(tmp_path, launcher):
         ask(tmp_path)
 
 
+def test_a_job_under_torchrun_starts_no_other(tmp_path, launcher, monkeypatch):
+    launcher("answer.write_text(json.dumps({'facts': {}}))")
+    assert ask(tmp_path) == {}
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    monkeypatch.setenv("RANK", "0")
+    with pytest.raises(CairnError, match="Start it plainly"):
+        ask(tmp_path)
+
+
 def test_on_one_machine_torchrun_starts_them(monkeypatch):
     monkeypatch.delenv(module.LAUNCHER, raising=False)
     assert module.command(4)[1:5] == ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=4"]
