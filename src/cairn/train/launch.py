@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from cairn.errors import CairnError
@@ -33,7 +33,7 @@ def launch(request: Mapping[str, Any], folder: Path, processes: int) -> dict[str
 
     Args:
         request: arguments of `cairn.train.pretrain.pretrain`.
-        folder: for the request; all machines see it.
+        folder: the job's state folder; the request lies beside it, where all machines see it.
         processes: how many.
 
     Raises:
@@ -44,12 +44,13 @@ def launch(request: Mapping[str, Any], folder: Path, processes: int) -> dict[str
         raise CairnError(
             reason, f"Start it plainly; {LAUNCHER} may hold the command for several machines.", "processes"
         )
-    with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        place = TemporaryDirectory(dir=folder.parent, prefix=".launch-")
-    with place as name:
-        file, answer = Path(name) / "request.json", Path(name) / "answer.json"
-        write_text(file, json.dumps(request, default=str))
+    place = folder.with_name(f".launch-{folder.name}")
+    shutil.rmtree(place, ignore_errors=True)  # of a job that was killed
+    file, answer = place / "request.json", place / "answer.json"
+    with disk_errors(place):
+        place.mkdir(parents=True)
+    write_text(file, json.dumps(request, default=str))
+    try:
         with subprocess.Popen([*command(processes), str(file)], stdin=subprocess.PIPE) as started:
             try:
                 status = started.wait()
@@ -57,6 +58,8 @@ def launch(request: Mapping[str, Any], folder: Path, processes: int) -> dict[str
                 started.terminate()
                 raise
         found = json.loads(answer.read_text()) if answer.is_file() else {}
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
     if "error" in found:
         raise CairnError(*found["error"])
     if status or "facts" not in found:
