@@ -1,11 +1,12 @@
-"""The command `cairn`: questions about a finished experiment, asked from its repository; ranks of any table."""
+"""The command `cairn`: questions about a finished experiment, asked from its repository; ranks of any table; memory."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,7 +25,7 @@ Experiment = Annotated[
 
 @app.callback()
 def cairn() -> None:
-    """Questions about a finished experiment, asked from its repository; ranks of any table."""
+    """Questions about a finished experiment, asked from its repository; ranks of any table; memory of a training."""
 
 
 @app.command()
@@ -129,7 +130,7 @@ def rank(
 @app.command()
 def memory(
     run: Annotated[str, typer.Argument(help="A run that pretrains an encoder.")],
-    configfile: Annotated[Path, typer.Option(help="Configuration of the experiment.")],
+    configfile: Annotated[list[Path], typer.Option(help="Configuration; may be repeated, each laid over the last.")],
     processes: Annotated[int, typer.Option(help="Instead of pretrain.processes.")] = 0,
     parallel: Annotated[str, typer.Option(help="Instead of pretrain.parallel: ddp or fsdp.")] = "",
     batch_size: Annotated[int, typer.Option(help="Instead of pretrain.batch_size.")] = 0,
@@ -145,17 +146,29 @@ def memory(
     from cairn.train.memory import memory_plan
     from cairn.train.pretrain import PretrainJob
 
-    if not configfile.is_file():
-        raise CairnError(f"{configfile}: no such file.", "Name the experiment's, such as config/demo.yaml.", "missing")
-    plan = Plan(yaml.safe_load(configfile.read_text(encoding="utf-8")), Path())
+    config: dict[str, Any] = {}
+    for file in configfile:
+        if not file.is_file():
+            raise CairnError(f"{file}: no such file.", "Name the experiment's, such as config/demo.yaml.", "missing")
+        _lay_over(config, yaml.safe_load(file.read_text(encoding="utf-8")))
+    plan = Plan(config, Path())
     if run not in plan.pretrained_runs:
         known = ", ".join(plan.pretrained_runs) or "none here"
-        raise CairnError(f"{configfile}: run '{run}' pretrains no encoder.", f"Name one of: {known}.", "unknown")
+        raise CairnError(f"Run '{run}' pretrains no encoder.", f"Name one of: {known}.", "unknown")
     job = json.loads(plan.pretrain_job(run, "0"))
     changes = {"processes": processes or None, "parallel": parallel or None, "batch_size": batch_size or None}
     changes["checkpoint_activations"] = checkpoint
     job["pretrain"] |= {name: value for name, value in changes.items() if value is not None}
     print("\n".join(memory_plan(parse(PretrainJob, job)).lines()))
+
+
+def _lay_over(config: dict[str, Any], more: Mapping[str, Any]) -> None:
+    """Lay a configuration over another, section by section, as Snakemake does."""
+    for name, value in more.items():
+        if isinstance(value, Mapping) and isinstance(config.get(name), dict):
+            _lay_over(config[name], value)
+        else:
+            config[name] = value
 
 
 def results_of(experiment: str) -> Path:

@@ -163,7 +163,7 @@ def spread(
     elif processes.count > 1:
         loss = nn.parallel.DistributedDataParallel(
             module.to(device), device_ids=[torch.cuda.current_device()] if device.type == "cuda" else None,
-            broadcast_buffers=False, find_unused_parameters=True, gradient_as_bucket_view=True,
+            forward_sync_buffers=False, find_unused_parameters=True, gradient_as_bucket_view=True,
         )  # fmt: skip
     return loss
 

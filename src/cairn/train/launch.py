@@ -10,16 +10,17 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from cairn.errors import CairnError
 from cairn.io.atomic import disk_errors, write_text
+from cairn.train.distributed import launched
 
 LAUNCHER = "CAIRN_LAUNCHER"
 """Command that starts the processes on several machines, such as ``srun torchrun --nnodes 2 …``; ``-m`` and what
@@ -32,18 +33,24 @@ def launch(request: Mapping[str, Any], folder: Path, processes: int) -> dict[str
 
     Args:
         request: arguments of `cairn.train.pretrain.pretrain`.
-        folder: for the request; all machines see it.
+        folder: the job's state folder; the request lies beside it, where all machines see it.
         processes: how many.
 
     Raises:
-        CairnError: that of a process, or that they ended without a word.
+        CairnError: that of a process, or that they ended without a word; or this is one of several already.
     """
-    with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        place = TemporaryDirectory(dir=folder.parent, prefix=".launch-")
-    with place as name:
-        file, answer = Path(name) / "request.json", Path(name) / "answer.json"
-        write_text(file, json.dumps(request, default=str))
+    if launched():
+        reason = "This job was started by torchrun, which it would start itself."
+        raise CairnError(
+            reason, f"Start it plainly; {LAUNCHER} may hold the command for several machines.", "processes"
+        )
+    place = folder.with_name(f".launch-{folder.name}")
+    shutil.rmtree(place, ignore_errors=True)  # of a job that was killed
+    file, answer = place / "request.json", place / "answer.json"
+    with disk_errors(place):
+        place.mkdir(parents=True)
+    write_text(file, json.dumps(request, default=str))
+    try:
         with subprocess.Popen([*command(processes), str(file)], stdin=subprocess.PIPE) as started:
             try:
                 status = started.wait()
@@ -51,6 +58,8 @@ def launch(request: Mapping[str, Any], folder: Path, processes: int) -> dict[str
                 started.terminate()
                 raise
         found = json.loads(answer.read_text()) if answer.is_file() else {}
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
     if "error" in found:
         raise CairnError(*found["error"])
     if status or "facts" not in found:
@@ -73,7 +82,7 @@ def main(file: Path) -> None:
     try:
         from cairn.train.pretrain import pretrain
 
-        facts = pretrain(**read_request(file))
+        facts = pretrain(**read_request(file), member=True)
     except CairnError as error:
         write_text(answer, json.dumps({"error": [error.reason, error.remedy, error.code]}))
         raise SystemExit(f"process {os.environ['RANK']}: {error}") from None

@@ -28,7 +28,7 @@ from cairn.ssl.objective import Objective
 from cairn.ssl.registry import build_objective
 from cairn.train.deferred import Start, outlined
 from cairn.train.devices import describe, for_speed, numerics, set_up
-from cairn.train.distributed import ALONE, Processes, joined, launched, spread
+from cairn.train.distributed import ALONE, Processes, joined, spread
 from cairn.train.feed import Batch
 from cairn.train.history import Record, lines
 from cairn.train.launch import launch
@@ -185,6 +185,7 @@ def pretrain(
     history: Path,
     threads: int,
     code: str,
+    member: bool = False,
 ) -> dict[str, Any]:
     """Pretrain one encoder, from the newest state if there is one; returns facts for the card.
 
@@ -198,12 +199,13 @@ def pretrain(
         history: JSON lines of step, loss, lr.
         threads: of torch.
         code: hash of the code; a state of other code is not continued.
+        member: whether this is one of the processes that were started.
 
     Raises:
         CairnError: for bad configuration or data, a loss that is not finite, or embeddings that have collapsed.
     """
     job = parse(PretrainJob, config)
-    if job.pretrain.processes > 1 and not launched():
+    if job.pretrain.processes > 1 and not member:
         request = {"config": job.model_dump(mode="json"), "shards": shards, "state": state, "weights": weights}
         return launch(request | {"history": history, "threads": threads, "code": code}, state, job.pretrain.processes)
     device = set_up(job.device, threads // job.pretrain.processes, job.pretrain.deterministic)

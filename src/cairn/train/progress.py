@@ -15,7 +15,7 @@ def say(text: str) -> None:
 
     Of processes that train together, the first speaks.
     """
-    if os.environ.get("RANK", "0") != "0":
+    if "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK", "0") != "0":
         return
     with suppress(OSError):
         print(text, file=sys.stderr, flush=True)

@@ -5,14 +5,17 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
+from killing import same, states
 from made import make_set
 from radiology import make_heads
-from together import CASES, job, train
+from together import CASES, ask, job, train
 
+from cairn.io.atomic import sha256
 from cairn.nets.weights import read_tensors
 
 pytestmark = pytest.mark.slow
@@ -32,8 +35,28 @@ def together(sets, tmp_path_factory):
     folder = tmp_path_factory.mktemp("together")
     program = Path(__file__).with_name("together.py")
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    subprocess.run([*launcher, program, sets, folder], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    subprocess.run([*launcher, program, "main", sets, folder], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     return folder
+
+
+def alive(folder):
+    """Processes that were started with a file in ``folder``."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if str(folder).encode() in entry.read_bytes():
+                found.append(int(entry.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+def until(happened):
+    """Wait; starting processes takes half a minute on a busy machine."""
+    end = time.monotonic() + 300
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.1)
 
 
 def numbers(folder):
@@ -77,3 +100,23 @@ def test_interrupted_processes_end_like_uninterrupted_ones_whether_they_recomput
     assert whole.keys() == cut.keys()
     assert all(torch.equal(whole[name], cut[name]) for name in whole)
     assert numbers(together / f"mae-{parallel}") == numbers(together / f"cut-{parallel}")
+
+
+def test_processes_die_with_the_one_that_asked_and_the_next_goes_on(sets, tmp_path, capfd):
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    facts = ask(sets, whole)
+    assert facts["processes"] == 2
+    assert facts["weights_sha256"] == sha256(whole / "encoder.safetensors")
+    program = Path(__file__).with_name("together.py")
+    asker = subprocess.Popen([sys.executable, program, "ask", sets, cut])
+    until(lambda: states(cut))
+    assert len(alive(cut)) >= 4, "the one that asked, torchrun and two processes"
+    asker.kill()
+    asker.wait()
+    until(lambda: not alive(cut))
+    assert not (cut / "encoder.safetensors").exists()
+    capfd.readouterr()
+    ask(sets, cut)
+    assert "goes on after step" in capfd.readouterr().err
+    assert same(cut, whole)
+    assert not list(cut.glob(".launch*")), "what was asked is removed"

@@ -1,15 +1,19 @@
 """Guards the memory plan: it counts what the loop holds, and what the encoder saves is what it saves."""
 
-import os
 import time
+from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 
 import pytest
 import torch
 import yaml
 from together import SLICES, job
 
+from cairn.cli import memory
 from cairn.config.networks import parse_network
+from cairn.errors import CairnError
 from cairn.nets.blocks import parameters
+from cairn.nets.registry import build_encoder
 from cairn.ssl.registry import build_objective
 from cairn.train.memory import FLOAT, memory_plan
 
@@ -45,8 +49,6 @@ def test_shares_hold_a_share_and_copies_all():
 @pytest.mark.parametrize("kind", ["curia", "mae"])
 def test_what_the_encoder_saves_is_what_it_saves(kind):
     of = job(kind, "fsdp")
-    from cairn.nets.registry import build_encoder
-
     encoder, seen = build_encoder(of.network).train(), 0
     weights = {p.untyped_storage().data_ptr() for p in encoder.parameters()}
     for count, sides in of.objective.seen(of.network.stride):
@@ -72,8 +74,6 @@ def test_recomputing_blocks_keeps_less_the_more_blocks_there_are():
 
 
 def test_the_g_model_is_planned_in_seconds_and_takes_no_memory():
-    from resource import RUSAGE_SELF, getrusage
-
     before, began = getrusage(RUSAGE_SELF).ru_maxrss, time.process_time()
     plan = memory_plan(slices(G, processes=4, parallel="fsdp", checkpoint_activations=True))
     assert time.process_time() - began < 60
@@ -84,17 +84,15 @@ def test_the_g_model_is_planned_in_seconds_and_takes_no_memory():
     assert "4 process(es) (fsdp), 1 of 4 samples each" in text
 
 
-def test_the_command_prints_the_plan(monkeypatch, capsys):
-    from pathlib import Path
-
-    from cairn.cli import memory
-    from cairn.errors import CairnError
-
+def test_the_command_prints_the_plan(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(Path(__file__).parents[3])
+    more = tmp_path / "more.yaml"
+    more.write_text("pretrain: {processes: 2, batch_size: 4}")
+    files = [Path("config/demo.yaml"), more]
     with pytest.raises(CairnError, match="Name one of: ") as caught:
-        memory("nobody", Path("config/demo.yaml"))
+        memory("nobody", files)
     run = caught.value.remedy.removeprefix("Name one of: ").split(",")[0].rstrip(".")
-    memory(run, Path("config/demo.yaml"), processes=2, parallel="fsdp", batch_size=8)
+    memory(run, files, parallel="fsdp", batch_size=8)
     assert f"pretrain {run}:" in (said := capsys.readouterr().out)
     assert "2 process(es) (fsdp), 4 of 8 samples each" in said
-    assert os.linesep.join(said.splitlines()[-1:]).strip().startswith("together")
+    assert said.splitlines()[-1].strip().startswith("together")

@@ -141,7 +141,7 @@ def test_the_launcher_gets_the_request_and_its_facts_come_back(tmp_path, launche
     request = tmp_path / "request.json"
     request.write_text(json.dumps({k: v for k, v in facts.items() if k != "argv"}))
     assert module.read_request(request)["weights"] == tmp_path / "w"
-    assert [p.name for p in (tmp_path / "s").iterdir()] == ["state"], "the request is removed"
+    assert not list((tmp_path / "s").iterdir()), "the request is removed"
 
 
 def test_the_error_of_a_process_is_the_error_of_the_job(tmp_path, launcher):
@@ -154,6 +154,15 @@ def test_the_error_of_a_process_is_the_error_of_the_job(tmp_path, launcher):
 def test_processes_that_end_without_a_word_are_an_error(tmp_path, launcher):
     launcher("sys.exit(3)")
     with pytest.raises(CairnError, match="ended with status 3"):
+        ask(tmp_path)
+
+
+def test_a_job_under_torchrun_starts_no_other(tmp_path, launcher, monkeypatch):
+    launcher("answer.write_text(json.dumps({'facts': {}}))")
+    assert ask(tmp_path) == {}
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    monkeypatch.setenv("RANK", "0")
+    with pytest.raises(CairnError, match="Start it plainly"):
         ask(tmp_path)
 
 

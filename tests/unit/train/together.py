@@ -21,7 +21,7 @@ from cairn.io.sessions import open_sessions
 from cairn.nets.weights import save_weights
 from cairn.train.distributed import ALONE, Processes, joined, spread
 from cairn.train.loop import Loop
-from cairn.train.pretrain import PretrainJob, PretrainProblem
+from cairn.train.pretrain import PretrainJob, PretrainProblem, pretrain
 from cairn.train.state import StateFolder
 
 PAIR = {"patch_voxels": [16, 16, 16], "projector": [16, 8]}
@@ -97,5 +97,12 @@ def main(sets: Path, folder: Path) -> None:
                 train(again, sets, cut, processes)
 
 
+def ask(sets: Path, folder: Path) -> dict[str, Any]:
+    """Pretrain by two processes that this one starts, into ``folder``, from its states if there are any."""
+    config = job("mae", processes=2, steps=30).model_dump(mode="json")
+    made = folder / "encoder.safetensors", folder / "history.jsonl"
+    return pretrain(config, [sets / "3" / "0000.index.tsv"], folder / "state", *made, 2, "code")
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    {"main": main, "ask": ask}[sys.argv[1]](Path(sys.argv[2]), Path(sys.argv[3]))
