@@ -121,7 +121,9 @@ def fetch_example(url: str, out: Path, pin: str = SHA256) -> None:
             when it does not answer, ``checksum`` when it serves another file.
     """
     if not url.startswith(("https://", "http://")):
-        raise CairnError(f"'{url}' is no web address.", "Give the package's full https address on a Debian mirror.", "url")
+        raise CairnError(
+            f"'{url}' is no web address.", "Give the package's full https address on a Debian mirror.", "url"
+        )
     with atomic_path(out) as temporary:
         try:
             with urllib.request.urlopen(url, timeout=60) as answer:

@@ -40,7 +40,9 @@ TERRITORIES = {
     "aca": Territory(0.06, (0.04, 0.06), (0.70, 0.74), (0.76, 0.80), (0.06, 0.18, 0.13)),
     "cerebellar": Territory(0.11, (0.18, 0.22), (0.18, 0.22), (0.18, 0.22), (0.12, 0.10, 0.08)),
 }
-MENINGIOMAS: dict[TumourSite, tuple[Range, Range, Range]] = {  # dural sites: lateral offset, back to front, below to above
+MENINGIOMAS: dict[
+    TumourSite, tuple[Range, Range, Range]
+] = {  # dural sites: lateral offset, back to front, below to above
     "convexity": ((0.38, 0.42), (0.30, 0.75), (0.60, 0.85)),
     "parafalcine": ((0.00, 0.01), (0.30, 0.80), (0.75, 0.90)),
     "sphenoid": ((0.31, 0.35), (0.66, 0.70), (0.34, 0.38)),
@@ -168,7 +170,9 @@ def place_meningioma(frame: Frame, visit: Visit, voxel_mm: float) -> tuple[Frame
     stretch = torch.tensor(rng.uniform(0.85, 1.2, 3), dtype=torch.float32).view(3, 1, 1, 1)
     coarse, fine = 0.09 * (RAGGED_EDGE if high_grade else 1.0), 0.05 * (RAGGED_EDGE if high_grade else 1.0)
     wobble = (
-        1 + coarse * _field(frame, visit, "tumour-1", 9, voxel_mm) + fine * _field(frame, visit, "tumour-2", 4, voxel_mm)
+        1
+        + coarse * _field(frame, visit, "tumour-1", 9, voxel_mm)
+        + fine * _field(frame, visit, "tumour-2", 4, voxel_mm)
     )
     wobble = wobble.clamp(0.45, 1.55) if high_grade else wobble
     distance = (away / stretch).norm(dim=0) / wobble

@@ -21,9 +21,7 @@ from cairn.config.cohort import (
 from cairn.config.cohort_radiology import RadiologyConfig
 from cairn.errors import CairnError
 
-Finding = Literal[
-    "none", "infarct", "mimic", "meningioma", "neurovascular", "malformation", "heterotopia", "radiology"
-]
+Finding = Literal["none", "infarct", "mimic", "meningioma", "neurovascular", "malformation", "heterotopia", "radiology"]
 Haemorrhage = Literal["intraparenchymal", "subdural"]
 TumourSite = Literal["convexity", "parafalcine", "sphenoid", "frontal"]
 TUMOUR_SITES: tuple[TumourSite, ...] = get_args(TumourSite)

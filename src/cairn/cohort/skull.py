@@ -38,7 +38,9 @@ def add_skull(anatomy: Anatomy, visit: Visit) -> None:
     anatomy.overlays["diploe"] = step(inside - TABLE_MM, 0.5) * spongy
     honeycomb = step(anatomy.field(visit, "mastoid", 3.5) + 0.2, 0.25) * step((box[0] - 0.5).abs() - 0.22, 0.02)
     honeycomb = honeycomb * step(0.52 - box[1], 0.02) * step(box[1] - 0.25, 0.02)
-    sinuses = step(SINUS[0] - (box[0] - 0.5).abs(), 0.02) * step(box[1] - SINUS[1], 0.02) * step(SINUS[2] - box[2], 0.02)
+    sinuses = (
+        step(SINUS[0] - (box[0] - 0.5).abs(), 0.02) * step(box[1] - SINUS[1], 0.02) * step(SINUS[2] - box[2], 0.02)
+    )
     face = step(box[1] - FACE, 0.02) * (1 - vault)
     hollow = torch.maximum(torch.maximum(face, sinuses), honeycomb * (1 - vault))
     anatomy.overlays["air-cells"] = step(inside - WALL_MM, 0.5) * hollow * (1 - eyes)
@@ -54,7 +56,9 @@ def _eyes(anatomy: Anatomy) -> torch.Tensor:
     for lateral in (0.5 - EYE_AT[0], 0.5 + EYE_AT[0]):
         astray = sum(((box[k] - at) / 0.06) ** 2 for k, at in enumerate((lateral, *EYE_AT[1:])))
         seat = np.unravel_index(int((dark + 2 * fat - 0.2 * astray).argmax()), dark.shape)
-        away = [(torch.arange(n, dtype=torch.float32) - int(i)) * voxel_mm for n, i in zip(dark.shape, seat, strict=True)]
+        away = [
+            (torch.arange(n, dtype=torch.float32) - int(i)) * voxel_mm for n, i in zip(dark.shape, seat, strict=True)
+        ]
         squared = (away[0] ** 2)[:, None, None] + (away[1] ** 2)[None, :, None] + (away[2] ** 2)[None, None, :]
         eyes = torch.maximum(eyes, step(EYE_MM - squared.sqrt(), 0.35 * voxel_mm))
     return eyes

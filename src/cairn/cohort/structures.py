@@ -59,6 +59,4 @@ def _stem(box: torch.Tensor) -> torch.Tensor:
     across, height = (box[0] - 0.5).abs(), box[2]
     wide = 0.10 + 0.05 * torch.exp(-(((height - 0.24) / 0.08) ** 2))  # widest at the pons
     back = 0.40 - 0.12 * (0.22 - height).clamp(0, 0.3)  # the medulla leans back
-    return (
-        step(wide - across, EDGE) * step(box[1] - back, EDGE) * step(0.62 - box[1], EDGE) * step(0.42 - height, EDGE)
-    )
+    return step(wide - across, EDGE) * step(box[1] - back, EDGE) * step(0.62 - box[1], EDGE) * step(0.42 - height, EDGE)

@@ -173,7 +173,9 @@ def test_the_same_seed_gives_the_same_bytes_and_targets(made, config, donors, tm
         update={"radiology": parse(RadiologyConfig, {"haemorrhage": 1, "infarct": 1, "tumour": 1})}
     )
     for shard in range(2):
-        make_shard(full, "rad", SPEC, shard, 2, sorted(donors.glob("*.safetensors")), tmp_path / "raw", tmp_path / "truth")
+        make_shard(
+            full, "rad", SPEC, shard, 2, sorted(donors.glob("*.safetensors")), tmp_path / "raw", tmp_path / "truth"
+        )
     again = {}
     for path in (tmp_path / "truth/anatomy").glob("*.json"):
         again |= json.loads(path.read_text())
@@ -218,7 +220,7 @@ def test_a_cox_fit_recovers_the_hazard(shape):
     assert time[~event].min() >= law.censor_years[0]
     x = np.stack([grade, np.log(ml / law.reference_ml), (age - law.reference_years) / 10], 1)
     beta, error = _cox(x, time, event)
-    true = np.array([law.log_hazard_grade, law.log_hazard_log_ml, law.log_hazard_decade]) 
+    true = np.array([law.log_hazard_grade, law.log_hazard_log_ml, law.log_hazard_decade])
     assert np.abs(beta - true).max() < 0.25
     assert (np.abs(beta - true) < 3 * error).all()
 
