@@ -1,4 +1,4 @@
-"""Guards: a head CT out of a Debian package, read in memory, and plain words when a package is not what it should be."""
+"""Guards: a head CT out of a Debian package, read in memory, and plain words when a package is another."""
 
 from __future__ import annotations
 
