@@ -1,8 +1,9 @@
 """A real head CT for smoke tests: the skull of Debian's package ``invesalius-examples`` (GPL-2), as NIfTI in HU.
 
 ``python -m cairn.cohort.ct_example --deb FILE --out head_CT.nii.gz``; with ``--url ADDRESS`` the package is fetched to
-FILE first, from a mirror of your choice. Nothing of the package is run, unpacked to disk or committed: a ``.deb`` is an ``ar`` of tar files, its
-``Cranium.inv3`` a tar with ``main.plist`` (shape, spacing) and ``matrix.dat`` (int16, slices first).
+FILE first, from a mirror of your choice. Nothing of the package is run, unpacked to disk or committed: a ``.deb`` is an
+``ar`` of tar files, its ``Cranium.inv3`` a tar with ``main.plist`` (shape, spacing) and ``matrix.dat`` (int16, slices
+first).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pinned archives from the Python registry: the only code of Cairn that uses the network."""
+"""Pinned archives from the Python registry: the only code of the workflow that uses the network."""
 
 from __future__ import annotations
 

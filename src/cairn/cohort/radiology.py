@@ -54,9 +54,9 @@ def make_case(frame: Frame, case: Case, visit: Visit, voxel_mm: float) -> Anatom
 def targets(anatomy: Anatomy, visit: Visit, config: RadiologyConfig) -> dict[str, int | float | str | None]:
     """What is true of a case: findings (0 or 1), tumour site and grade, age in years, and outcome.
 
-    Findings with a mask are read off the map, so that they agree with it; white-matter disease and atrophy are told from
-    a degree on that age and chance decide, the same whatever the donor. ``time_years`` and ``event`` are those of a
-    subject with a tumour, else ``None``.
+    Findings with a mask are read off the map, so that they agree with it; white-matter disease and atrophy are told
+    from a degree that age and chance decide, whatever the donor. ``time_years`` and ``event`` are those of a subject
+    with a tumour, else ``None``.
     """
     case = visit.case
     assert case is not None, "only a case has targets"

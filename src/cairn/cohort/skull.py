@@ -36,7 +36,7 @@ def add_skull(anatomy: Anatomy, visit: Visit) -> None:
     vault = step(box[2] - VAULT, 0.015)
     spongy = torch.maximum(vault, step(0.5 - box[1], 0.05)) * (1 - eyes)
     anatomy.overlays["diploe"] = step(inside - TABLE_MM, 0.5) * spongy
-    honeycomb = step(anatomy.field(visit, "mastoid", 2.5) + 0.2, 0.25) * step((box[0] - 0.5).abs() - 0.22, 0.02)
+    honeycomb = step(anatomy.field(visit, "mastoid", 3.5) + 0.2, 0.25) * step((box[0] - 0.5).abs() - 0.22, 0.02)
     honeycomb = honeycomb * step(0.52 - box[1], 0.02) * step(box[1] - 0.25, 0.02)
     sinuses = (
         step(SINUS[0] - (box[0] - 0.5).abs(), 0.02) * step(box[1] - SINUS[1], 0.02) * step(SINUS[2] - box[2], 0.02)

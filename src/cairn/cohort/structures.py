@@ -39,8 +39,12 @@ def structure_shares(anatomy: Anatomy) -> torch.Tensor:
 
 def structure_labels(shares_KXYZ: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     """Label of the largest share of each voxel of a scan, 0 where what has no label is larger."""
-    rest = 1 - shares_KXYZ.sum(0, keepdims=True)
-    return np.asarray(np.concatenate([rest, shares_KXYZ]).argmax(0), np.uint8)
+    largest = 1 - shares_KXYZ.sum(0)
+    labels = np.zeros(largest.shape, np.uint8)
+    for label, share in enumerate(shares_KXYZ, 1):
+        labels[share > largest] = label
+        largest = np.maximum(largest, share)
+    return labels
 
 
 def _tentorium(box: torch.Tensor) -> torch.Tensor:

@@ -56,10 +56,10 @@ class RadiologyConfig(Section):
     """Share with a meningioma at one of four dural sites."""
     high_grade: Share = 0.5
     """Share of the tumours that are of high grade: irregular, necrotic, with more oedema."""
-    white_matter_load: Annotated[float, Field(ge=0, le=0.8)] = 0.2
-    """Load of white-matter disease (`cairn.cohort.lesions.white_matter_load`) from which the finding is told; half of
-    the subjects of 25 to 90 years have it."""
-    atrophy: Annotated[float, Field(ge=0)] = 0.55
+    white_matter_load: Annotated[float, Field(ge=0, le=0.8)] = 0.15
+    """Load of white-matter disease (`cairn.cohort.lesions.white_matter_load`) from which the finding is told; about
+    half of the subjects of 25 to 90 years have it."""
+    atrophy: Annotated[float, Field(ge=0)] = 0.53
     """Widening of sulci (`cairn.cohort.anatomy.atrophy`) from which atrophy is told; half of them have it too."""
     survival: SurvivalConfig = SurvivalConfig()
     """Outcome of the subjects with a tumour."""
