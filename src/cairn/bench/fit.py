@@ -21,13 +21,15 @@ from cairn.config.bench import BenchTask, HeadJob, SweepConfig
 from cairn.errors import CairnError
 from cairn.io.atomic import sha256
 from cairn.nets.weights import save_weights
-from cairn.ssl.draws import generator
+from cairn.ssl.draws import derived_seed, generator
 from cairn.tasks.targets import auroc
 from cairn.train.head import macro_auroc, softmax
 from cairn.train.split import split_subjects
 
 Array = npt.NDArray[Any]
 Head = dict[str, Array]
+Score = tuple[float, float]
+UNDEFINED: Score = (float("nan"), float("nan"))
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,8 @@ def choose(
 ) -> tuple[Head, dict[str, Any]]:
     """Fit a head for every rate (or ridge) and keep the best on held-back subjects.
 
+    With several splits, the rate of the best mean is fitted again on all items.
+
     Args:
         task: kind, head, recipe.
         data: training items.
@@ -130,31 +134,68 @@ def choose(
     Raises:
         CairnError: with one class, or no event, in training (code ``one-class``).
     """
-    if held is None and rate is None:
-        places, back = split_subjects(data.subjects, task.frozen.sweep.val_share, seed, data.targets.strata(task.kind))
-        data, held = data.rows(places), data.rows(back)
-    _check_targets(task, data)
-    scaling = _scaling(task, data)
-    if task.kind == "survival":
-        settings = list(task.frozen.sweep.ridges) if rate is None else [1.0]
-        heads = _cox_heads(task, data, scaling, settings)
-    else:
-        settings = list(task.frozen.sweep.rates) if rate is None else [rate]
-        heads = _sgd_heads(task, data, scaling, settings, seed)
-    scores = [(float("nan"), float("nan"))] * len(heads)
-    if held is not None:
+    sweep, name = task.frozen.sweep, "ridge" if task.kind == "survival" else "rate"
+    settings = list(sweep.ridges if task.kind == "survival" else sweep.rates)
+    scores: list[Score] = [UNDEFINED]
+    used, back = data, 0
+    if rate is not None:
+        settings = [1.0 if task.kind == "survival" else rate]
+        heads = _fit(task, data, settings, seed)
+    elif held is not None:
+        heads, back = _fit(task, data, settings, seed), len(held.x)
         scores = [validate(task, head, held) for head in heads]
-    best = max(range(len(heads)), key=lambda n: tuple(-np.inf if np.isnan(v) else v for v in scores[n]))
-    name = "ridge" if task.kind == "survival" else "rate"
+    elif sweep.splits > 1:
+        heads, scores = [], _mean_scores(task, data, settings, seed)
+    else:
+        used, held = _hold_back(task, data, seed)
+        heads, back = _fit(task, used, settings, seed), len(held.x)
+        scores = [validate(task, head, held) for head in heads]
+    best = max(range(len(scores)), key=lambda n: tuple(-np.inf if np.isnan(v) else v for v in scores[n]))
     records = [
         {name: s, "val_score": _or_none(score), "val_negative_loss": _or_none(loss)}
         for s, (score, loss) in zip(settings, scores, strict=True)
     ]
     facts = {
         "best": records[best], "sweep": records, "at_border": len(settings) > 1 and best in (0, len(settings) - 1),
-        "items": {"train": len(data.x), "val": len(held.x) if held else 0}, "features": int(data.x.shape[-1]),
+        "items": {"train": len(used.x), "val": back}, "features": int(data.x.shape[-1]),
     }  # fmt: skip
-    return heads[best], facts
+    return heads[best] if heads else _fit(task, data, [settings[best]], seed)[0], facts
+
+
+def _hold_back(task: BenchTask, data: HeadData, seed: int) -> tuple[HeadData, HeadData]:
+    """Items to learn from, and those of held-back subjects."""
+    places, back = split_subjects(data.subjects, task.frozen.sweep.val_share, seed, data.targets.strata(task.kind))
+    return data.rows(places), data.rows(back)
+
+
+def _mean_scores(task: BenchTask, data: HeadData, settings: Sequence[float], seed: int) -> list[Score]:
+    """Validation of every setting, mean over random splits; one that diverges in any is undefined.
+
+    Raises:
+        CairnError: when no split leaves something to learn from (code ``one-class``).
+    """
+    found: list[list[Score]] = []
+    for number in range(task.frozen.sweep.splits):
+        part, held = _hold_back(task, data, derived_seed(seed, "head split", number))
+        try:
+            found.append([validate(task, head, held) for head in _fit(task, part, settings, seed)])
+        except CairnError as error:
+            if error.code != "one-class" or (not found and number == task.frozen.sweep.splits - 1):
+                raise
+    scores, losses = np.moveaxis(np.array(found), -1, 0)
+    defined = ~np.isnan(scores)
+    mean = np.where(defined, scores, 0).sum(axis=0) / np.maximum(defined.sum(axis=0), 1)
+    diverged = np.isnan(losses).any(axis=0) | ~defined.any(axis=0)
+    return list(zip(np.where(diverged, np.nan, mean).tolist(), losses.mean(axis=0).tolist(), strict=True))
+
+
+def _fit(task: BenchTask, data: HeadData, settings: Sequence[float], seed: int) -> list[Head]:
+    """A head for every rate or ridge."""
+    _check_targets(task, data)
+    scaling = _scaling(task, data)
+    if task.kind == "survival":
+        return _cox_heads(task, data, scaling, settings)
+    return _sgd_heads(task, data, scaling, settings, seed)
 
 
 def _check_targets(task: BenchTask, data: HeadData) -> None:
@@ -227,14 +268,14 @@ def answers(task: BenchTask, head: Mapping[str, Array], x: Array) -> Array:
 SCALING = frozenset({"mean", "scale", "target_mean", "target_scale"})
 
 
-def validate(task: BenchTask, head: Mapping[str, Array], held: HeadData) -> tuple[float, float]:
+def validate(task: BenchTask, head: Mapping[str, Array], held: HeadData) -> Score:
     """Score of a head on held-back items, higher is better, and the negative loss that parts equals.
 
     Macro AUROC for classes and findings, negative mean absolute error, concordance. NaN where undefined or diverged.
     """
     found, t = answers(task, head, held.x), held.targets
     if not np.isfinite(found).all():
-        return float("nan"), float("nan")
+        return UNDEFINED
     if task.kind == "regression":
         error = np.abs(found - t.value)
         return -float(error.mean()), -float((error**2).mean())

@@ -141,7 +141,7 @@ Found = tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_] | None, dict[str, A
 def _of_session(job: ItemsJob, session: Session, truth: Truth, heights: Sequence[float]) -> Iterator[Found]:
     """Image, mask and further truth of each item of one session."""
     form = job.form
-    mask = truth.mask(session, form.mask, form) if form.mask else None
+    mask = truth.mask(session, form.mask, form) if form.kind != "volume" else None
     if form.kind == "volume":
         yield cut(session, session.volume(form.sequence), form), None, {}
         return

@@ -70,7 +70,7 @@ def _convex(moving: Tensor, fixed: Tensor, config: RegistrationConfig) -> Tensor
     unit = torch.tensor([2.0 / n for n in size])
     moves = torch.tensor(shifts, dtype=torch.float32)
     padded = functional.pad(moving[None], [config.radius] * 6, mode="replicate")[0]
-    costs = torch.stack([_smooth(_cost(padded, fixed, shift, config.radius)[None])[0] for shift in shifts])
+    costs = _smooth(torch.stack([_cost(padded, fixed, shift, config.radius) for shift in shifts]))
     field = torch.zeros((3, *size))
     for coupling in config.couplings:
         distance = ((moves[:, :, None, None, None] - field[None]) ** 2).sum(dim=1)
@@ -92,18 +92,17 @@ def _smooth(x_CDHW: Tensor) -> Tensor:
 
 
 def _refined(field: Tensor, moving: Tensor, fixed: Tensor, config: RegistrationConfig) -> Tensor:
-    """Adam on the features' squared difference and the field's squared slopes; the best of all steps and the start."""
-    best, least = field, float(_energy(field, moving, fixed, config))
+    """Adam on the features' squared difference and the field's squared slopes; the best of the fields on the way."""
+    best, least = field, float("inf")
     found = field.clone().requires_grad_()
     optimiser = torch.optim.Adam([found], lr=config.learning_rate)
     for _ in range(config.steps):
         optimiser.zero_grad()
-        _energy(found, moving, fixed, config).backward()
+        energy = _energy(found, moving, fixed, config)
+        if float(energy.detach()) < least:
+            best, least = found.detach().clone(), float(energy.detach())
+        energy.backward()
         optimiser.step()
-        with torch.no_grad():
-            energy = float(_energy(found, moving, fixed, config))
-        if energy < least:
-            best, least = found.detach().clone(), energy
     return best
 
 

@@ -89,6 +89,9 @@ class SweepConfig(Section):
     """Standard deviation of the first weights."""
     val_share: float = Field(default=0.25, gt=0, lt=1)
     """Share of the training subjects held back to choose the rate, where the data set has no validation part."""
+    splits: int = Field(default=1, ge=1)
+    """Random splits whose validations are averaged; with more than one, the head is fitted again on all training items.
+    Ten held-back items choose badly: small sets want 5 or more."""
     standardise: bool = True
     """Centre and scale features by the training items, so that encoders of different scale meet the same rates.
     Released heads do not."""

@@ -52,7 +52,7 @@ def _session(root, subject, ill, sequences):
                 root, subject, "lesion", lesion.astype(np.uint8), shape, sequence
             )
     targets = {
-        "findings": {"lesion": int(ill), "atrophy": int(int(subject) % 3 == 0)}, "age": 30.0 + int(subject),
+        "findings": {"lesion": int(ill), "atrophy": int(int(subject) % 3 == 0)}, "age": 30.0 + int(subject) % 60,
         "grade": int(subject) // 2 % 2 if ill else None,
         "site": ("left", "right")[int(subject) // 2 % 2] if ill else None,
         "time_years": 1.0 + int(subject) if ill else None, "event": int(int(subject) % 4 == 1) if ill else None,

@@ -1,4 +1,4 @@
-"""Guards the whole way on made-up heads: shards, items, features of the pixels, head, predictions, scores; CT to MRI."""
+"""Guards the whole way on made-up heads: shards, items, features of the pixels, head, predictions, scores."""
 
 import numpy as np
 import pytest

@@ -193,6 +193,19 @@ def test_the_rate_is_that_of_the_best_validation_and_a_diverged_one_is_never_cho
     assert not facts["at_border"]
 
 
+@pytest.mark.parametrize("kind", ["probe", "survival", "regression"])
+def test_several_splits_are_averaged_and_the_best_is_fitted_on_all(kind):
+    whole = data(kind, 60)
+    head, facts = choose(task(kind, splits=4), whole, seed=0)
+    assert facts["items"] == {"train": 60, "val": 0}
+    setting = "ridge" if kind == "survival" else "rate"
+    alone = {"ridges" if kind == "survival" else "rates": (facts["best"][setting],)}
+    again, _ = choose(task(kind, **alone), whole, seed=0, held=whole)
+    np.testing.assert_array_equal(head["weight"], again["weight"])
+    single = [choose(task(kind, splits=1), whole, seed=s)[1]["best"]["val_score"] for s in range(3)]
+    assert len(set(single)) > 1  # which is why they are averaged
+
+
 def test_a_validation_part_of_its_own_is_used_and_none_of_training_is_held_back(tmp_path):
     x, targets = signal("classification", 60)
     what = HeadJob(run="r", task=task("classification", rates=(0.3,)))
