@@ -49,6 +49,18 @@ def test_the_device_makes_the_views_of_the_cpu(kind, sessions):
         torch.testing.assert_close(later[name], view, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("kind", sorted(OBJECTIVES))
+def test_changing_happens_on_the_device_of_the_cut(kind, sessions, monkeypatch):
+    """The meta device refuses whatever meets a tensor of the CPU, as a GPU does."""
+    monkeypatch.setitem(globals(), "OFTEN", dict.fromkeys(OFTEN, 1.0))
+    problem = PretrainProblem(job(kind, augment_on="device"), sessions)
+    cuts = problem.batch(1)["cuts"]
+    elsewhere = stack([problem.module.change(cut) for cut in cuts.to(torch.device("meta")).cuts])
+    for name, view in changed(problem.module, cuts).items():
+        assert elsewhere[name].is_meta
+        assert (elsewhere[name].shape, elsewhere[name].dtype) == (view.shape, view.dtype)
+
+
 @pytest.mark.parametrize("kind", ["mae", "simclr"])
 def test_noise_is_of_its_size_and_of_nothing_but_its_seed(kind, sessions):
     (silent, _), (_, noisy), (_, again) = both(kind, sessions), both(kind, sessions, 1.0), both(kind, sessions, 1.0)
