@@ -31,8 +31,6 @@ def test_labels(wildcards):
     return pattern.format(dataset=PLAN.tasks[wildcards.task].test, task=wildcards.task)
 
 
-
-
 rule evaluate_run:
     """Score one run on one task, all seeds."""
     input:

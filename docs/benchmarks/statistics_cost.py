@@ -5,6 +5,7 @@ python docs/benchmarks/statistics_cost.py
 One thread. Seconds are of the process, so that other work on the machine counts little; cases are FOMO25's numbers.
 """
 
+# ruff: noqa: E402 (threads are set before NumPy is imported)
 import os
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
