@@ -38,6 +38,8 @@ def restore_moments(
     for name, parameter in module.named_parameters():
         if f"step.{name}" in tensors:
             # The step counter stays on the CPU, as AdamW itself keeps it; the others lie as their parameter does.
+            given = {m: part(tensors[f"{m}.{name}"], torch.empty(0) if m == "step" else parameter) for m in MOMENTS}
             optimizer.state[parameter] = {
-                m: part(tensors[f"{m}.{name}"], torch.empty(0) if m == "step" else parameter) for m in MOMENTS
+                m: x if m == "step" else torch.empty_like(parameter, requires_grad=False).copy_(x)
+                for m, x in given.items()
             }
