@@ -138,6 +138,7 @@ def coverage(world: World, n: int, simulations: int, resamples: int) -> tuple[fl
 
 
 if __name__ == "__main__":
+    # of concordance, which meets all pairs, the largest sizes take long
     print(f"| world | {' | '.join(f'n = {n}' for n in SIZES)} |\n|---|{'---|' * len(SIZES)}")
     for world in WORLDS:
         cells = [coverage(world, n, 2000, 1000) for n in SIZES]

@@ -9,8 +9,11 @@ from cairn.evaluate.tables import RunCases
 
 ERROR = 0.005  # standard error of a share near 95 % in 2,000 simulations
 SHORT_OF_IT = {
-    ("Dice 0.64, 10% missed", 20): (0.91, 0.93)
-}  # in one of eight test sets nothing is missed: no sign of it
+    ("Dice 0.64, 10% missed", 20): (0.91, 0.93),  # in one of eight test sets nothing is missed: no sign of it
+    ("R² 0.8", 20): (0.91, 0.95),
+    ("Accuracy 0.6", 20): (0.96, 0.99),  # twenty steps: it covers more than it must
+    ("Accuracy 0.9", 20): (0.97, 1.0),
+}
 BY_NAME = {w.name: w for w in WORLDS}
 
 
@@ -29,8 +32,9 @@ def test_on_20_cases_intervals_cover_and_plain_percentiles_do_not(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("world", WORLDS, ids=lambda w: w.name)
-@pytest.mark.parametrize("n", SIZES)
+@pytest.mark.parametrize(
+    ("world", "n"), [(w, n) for w in WORLDS for n in SIZES if w.metric != "concordance" or n <= 107], ids=str
+)  # pairs of 800 cases take an hour
 def test_intervals_cover_the_truth_in_93_to_97_percent(world, n):
     found, _ = coverage(world, n, 2000, 1000)
     low, high = SHORT_OF_IT.get((world.name, n), (0.93, 0.97))
