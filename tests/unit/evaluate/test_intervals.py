@@ -33,7 +33,9 @@ def test_on_20_cases_intervals_cover_and_plain_percentiles_do_not(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("world", "n"), [(w, n) for w in WORLDS for n in SIZES if w.metric != "concordance" or n <= 107], ids=str
+    ("world", "n"),
+    [(w, n) for w in WORLDS for n in SIZES if w.metric != "concordance" or n <= 107],
+    ids=lambda v: getattr(v, "name", v),
 )  # pairs of 800 cases take an hour
 def test_intervals_cover_the_truth_in_93_to_97_percent(world, n):
     found, _ = coverage(world, n, 2000, 1000)
