@@ -1,11 +1,13 @@
 """DINOv2's vision transformer for slices: the model class that Curia is released as, `transformers`' `Dinov2Model`.
 
-`transformers` takes seconds to import; it is imported once such a network is built. Of its image processors nothing is
-used, so torchvision is never asked for.
+`transformers` takes seconds to import; it is imported once such a network is built.
 """
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
@@ -14,6 +16,21 @@ from cairn.config.networks import Dinov2Config
 from cairn.nets.slice_encoder import SliceEncoder
 
 LAYER_NORM_EPS = 1e-6
+
+
+@contextmanager
+def without_torchvision() -> Iterator[None]:
+    """Context in which `transformers` finds no torchvision: no environment of ours has it, and one that was built for
+    another torch would break the import. `transformers` keeps in mind that there is none; other packages do not.
+    """
+    if "torchvision" in sys.modules:
+        yield
+        return
+    sys.modules["torchvision"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules["torchvision"]
 
 
 def transformers_config(config: Dinov2Config) -> dict[str, Any]:
@@ -42,8 +59,9 @@ class Dinov2Encoder(SliceEncoder):
     config: Dinov2Config
 
     def __init__(self, config: Dinov2Config) -> None:
-        from transformers.models.dinov2 import Dinov2Config as Settings
-        from transformers.models.dinov2 import Dinov2Model
+        with without_torchvision():
+            from transformers.models.dinov2 import Dinov2Config as Settings
+            from transformers.models.dinov2 import Dinov2Model
 
         super().__init__(config)
         self.dinov2: Any = Dinov2Model(Settings(**transformers_config(config)))

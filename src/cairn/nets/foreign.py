@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cairn.config.base import parse
 from cairn.config.foreign import ImportJob, MappingConfig, read_mapping
-from cairn.config.networks import Dinov2Config
+from cairn.config.networks import Dinov2Config, NetworkConfig
 from cairn.errors import CairnError
 from cairn.io.atomic import remove_left_overs, sha256
 from cairn.nets.encoder import seeded
@@ -143,7 +143,7 @@ def import_weights(config: Mapping[str, Any], foreign: Path, mapping: Sequence[P
 
     Args:
         config: an `ImportJob` as plain data.
-        foreign: their file, safetensors; or, for a network of kind dinov2, a folder as released (`cairn.nets.released`).
+        foreign: their file, safetensors; of kind dinov2 also a folder as released (`cairn.nets.released`).
         mapping: their mapping file, or none.
         weights: the encoder.
 
@@ -155,14 +155,7 @@ def import_weights(config: Mapping[str, Any], foreign: Path, mapping: Sequence[P
     with seeded(derived_seed(job.seed, "weights")):
         own = build_encoder(job.network).state_dict()
     file = weights_file(foreign)
-    origin = {
-        "kind": "foreign",
-        "file": file.name,
-        "sha256": check_revision(file, rules.revision),
-        "source": rules.source,
-    }
-    if rules.revision:
-        origin["revision"] = rules.revision
+    origin = _origin(file, rules, job.network)
     given = read_tensors(file)
     if isinstance(job.network, Dinov2Config):
         check_config(file, job.network)
@@ -184,6 +177,18 @@ def import_weights(config: Mapping[str, Any], foreign: Path, mapping: Sequence[P
     facts = {**asdict(report), "of": len(own)}
     del facts["surprises"]
     return {"foreign": origin, "tensors": facts, "weights_sha256": sha256(weights)}
+
+
+def _origin(file: Path, rules: MappingConfig, network: NetworkConfig) -> dict[str, str]:
+    """Which weights they are, for the card."""
+    digest = check_revision(file, rules.revision)
+    origin = {"kind": "foreign", "file": file.name, "sha256": digest, "source": rules.source}
+    if rules.revision:
+        return origin | {"revision": rules.revision}
+    if isinstance(network, Dinov2Config):
+        remedy = f"Write the commit, or 'revision: {digest}', into the mapping (docs/how-to/foreign-weights.md)."
+        raise CairnError(f"{file}: released weights without the revision that they are of.", remedy, "weights")
+    return origin
 
 
 def _say(path: Path, count: int, report: ImportReport) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor
 from cairn.config.networks import Dinov2Config
 from cairn.errors import CairnError
 from cairn.io.atomic import sha256
-from cairn.nets.dinov2 import transformers_config
+from cairn.nets.dinov2 import transformers_config, without_torchvision
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 DOWNLOADED = ".cache/huggingface/download/{}.metadata"  # beside a downloaded file: commit, checksum, time
@@ -114,7 +114,8 @@ def check_config(file: Path, network: Dinov2Config) -> None:
 
 def _defaults() -> dict[str, Any]:
     """What a config.json leaves out: it holds what differs from the library's defaults, or all."""
-    from transformers.models.dinov2 import Dinov2Config as Settings
+    with without_torchvision():
+        from transformers.models.dinov2 import Dinov2Config as Settings
 
     defaults: dict[str, Any] = Settings().to_dict()
     return defaults

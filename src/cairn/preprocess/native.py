@@ -15,6 +15,7 @@ Array = npt.NDArray[Any]
 Volume = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 AIR_HU = -1000.0
+HOUNSFIELD = -500.0  # a scan with values below this is in Hounsfield units: no MR magnitude goes there
 
 
 def air(sequence: str) -> float:

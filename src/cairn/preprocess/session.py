@@ -151,7 +151,7 @@ def _as_reference(
         else:
             affine = affine_to_template(scan, mask, resources.brain, config.registration)
     with ledger.clock("rigid"):
-        coarse = coarse_reference(scan, mask, config.registration)
+        coarse = coarse_reference(scan, mask, config.registration, head=method == "none")
     return _Reference(name, scan, mask, method, affine, coarse)
 
 

@@ -11,13 +11,12 @@ from cairn.errors import CairnError
 from cairn.io.geometry import resample
 from cairn.io.nifti import read_mask
 from cairn.preprocess.ants_bridge import Schedule, carry_mask_syn, register
-from cairn.preprocess.native import AIR_HU, Mask, NativeScan, Volume, block_mean
+from cairn.preprocess.native import AIR_HU, HOUNSFIELD, Mask, NativeScan, Volume, block_mean
 from cairn.preprocess.resources import Resources
-from cairn.strip.morphology import fill_holes, largest_component
+from cairn.strip.morphology import largest_component
 from cairn.strip.refine import refine, stripped_already
 
 HEADS = Schedule((200, 100, 20), (3, 2, 1), (2, 1, 0), 20_000)
-HOUNSFIELD = -500.0  # a scan with values below this is in Hounsfield units: no MR magnitude goes there
 LOOK = "Look at the scan; name a brain mask for it (strip method 'given'), or remove it."
 
 
@@ -48,7 +47,10 @@ def brain_mask(
 
 
 def head_region(scan: NativeScan) -> Mask:
-    """What is not air: above Otsu's threshold (1979), the largest piece, with what it encloses.
+    """What is not air: above Otsu's threshold (1979), with what that encloses in axial slices; the largest piece.
+
+    Enclosed first: in MR the skull is as dark as air and parts the brain from the scalp around it. In slices, for a
+    scan that ends within the head encloses nothing as a whole.
 
     For sequences in Hounsfield units the threshold lies between air and water whatever bone and metal do, since values
     are looked at up to water alone; padding below air counts as air. The background of MR is dark: a threshold on the
@@ -57,13 +59,22 @@ def head_region(scan: NativeScan) -> Mask:
     Raises:
         CairnError: ``no-brain`` when the scan is constant.
     """
-    if scan.data.min() < HOUNSFIELD:
-        seen = np.clip(scan.data, AIR_HU, 0)
-    else:
-        seen = np.sqrt(np.clip(scan.data, 0, None))
+    hounsfield = scan.data.min() < HOUNSFIELD
+    seen = np.clip(scan.data, AIR_HU, 0) if hounsfield else np.sqrt(np.clip(scan.data, 0, None))
     if not seen.min() < seen.max():
         raise CairnError(f"{scan.path}: the scan is blank.", LOOK, "no-brain")
-    return fill_holes(largest_component(seen > otsu(seen)))
+    return largest_component(_enclosed_in_slices(seen > otsu(seen)))
+
+
+def _enclosed_in_slices(mask: Mask) -> Mask:
+    """``mask`` ``[X, Y, Z]`` with what no path within its axial slice joins to the slice's border."""
+    from scipy import ndimage
+
+    padded = np.pad(mask, ((1, 1), (1, 1), (0, 0)))
+    within = ndimage.generate_binary_structure(3, 1)
+    within[1, 1, ::2] = False
+    labels, _ = ndimage.label(~padded, within)
+    return np.asarray(~np.isin(labels, labels[0, 0]))[1:-1, 1:-1]
 
 
 def otsu(values: Volume, bins: int = 256) -> float:

@@ -6,14 +6,14 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from cairn.config.curia import CuriaConfig
 from cairn.slices.contract import resized
 from cairn.ssl.augment import intensity
-from cairn.ssl.curia_slices import Content, Slice
+from cairn.ssl.curia_content import Content
+from cairn.ssl.curia_slices import Slice
 
 Draw = np.random.Generator
 
@@ -38,9 +38,9 @@ def draw_box(content: Content, scale: tuple[float, float], config: CuriaConfig, 
     last = size[0] - height, size[1] - width
     if config.crops == "uniform":
         return Box(int(draw.integers(last[0] + 1)), int(draw.integers(last[1] + 1)), height, width)
-    around, best = _cumulated(content, config.crop_sigma), None
+    best = None
     for _ in range(config.crop_tries):
-        row, column = divmod(min(int(np.searchsorted(around, draw.random() * around[-1])), around.size - 1), size[1])
+        row, column = content.pixel(draw)
         top, left = row - height // 2, column - width // 2
         box = Box(min(max(0, top), last[0]), min(max(0, left), last[1]), height, width)
         if best is None or content.share(*box) > content.share(*best):
@@ -58,26 +58,6 @@ def _sides(size: tuple[int, ...], share: float, aspect: float, draw: Draw) -> tu
     shares = math.sqrt(share * stretch), math.sqrt(share / stretch)
     height, width = (min(n, max(1, round(n * s))) for n, s in zip(size, shares, strict=True))
     return height, width
-
-
-def _cumulated(content: Content, sigma: float) -> npt.NDArray[np.float64]:
-    """Running sum, pixel by pixel, of how likely each is a crop's centre; of a slice without content, all by place."""
-    where = content.mask if content.mask.any() else None
-    return np.asarray(gaussian(content.mask.shape, content.centre, sigma, where).ravel().cumsum())
-
-
-def gaussian(
-    size: tuple[int, ...], centre: tuple[float, float], sigma: float, where: npt.NDArray[np.bool_] | None = None
-) -> npt.NDArray[np.float64]:
-    """Weights ``[H, W]`` that fall off from ``centre``, which may lie outside; 0 but ``where``; the largest is 1.
-
-    ``sigma`` is counted in sides.
-    """
-    rows, columns = (((np.arange(n) + 0.5 - c) / (sigma * n)) ** 2 for n, c in zip(size, centre, strict=True))
-    exponent = -0.5 * (rows[:, None] + columns[None, :])
-    if where is not None:
-        exponent[~where] = -np.inf
-    return np.asarray(np.exp(exponent - exponent.max()))
 
 
 def cut(piece: Slice, box: Box, side: int, flipped: bool, config: CuriaConfig, draw: Draw) -> Tensor:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from cairn.config.curia import CuriaConfig
-from cairn.ssl.curia_crops import Box, gaussian
+from cairn.ssl.curia_content import Weights, gaussian
+from cairn.ssl.curia_crops import Box
 
 FEWEST = 4
 """Patches of the smallest block, where so many are wanted (DINOv2)."""
@@ -18,7 +19,6 @@ BLOCKS = 50
 """Blocks drawn at most; what is still missing then is hidden patch by patch."""
 Draw = np.random.Generator
 Mask = npt.NDArray[np.bool_]
-Weights = npt.NDArray[np.float64]
 
 
 def hidden_patches(grid: int, place: tuple[float, float] | None, config: CuriaConfig, draw: Draw) -> Tensor:

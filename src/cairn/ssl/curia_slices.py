@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,42 +17,13 @@ from cairn.config.slices import Plane, SliceContract
 from cairn.io.sessions import Session
 from cairn.slices.contract import EPS, INT16, network_input, resized
 from cairn.slices.orient import read_slice, slice_count, stack_of
+from cairn.ssl.curia_content import Content
 
 VOLUMES = 100_000
 CT = "CT"
 MASK = "mask"  # the mask lies in the shard beside the sequences, so that one slice of it can be read alone
 Draw = np.random.Generator
 Array = npt.NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Content:
-    """Where in a slice content is, of any resolution.
-
-    Args:
-        mask: ``[H, W]``, pixels that are content.
-    """
-
-    mask: npt.NDArray[np.bool_]
-
-    @cached_property
-    def centre(self) -> tuple[float, float]:
-        """Its centre of mass, row and column in pixels from the upper left corner; the slice's middle without any."""
-        rows, columns = np.nonzero(self.mask)
-        if not len(rows):
-            return self.mask.shape[0] / 2, self.mask.shape[1] / 2
-        return float(rows.mean()) + 0.5, float(columns.mean()) + 0.5
-
-    @cached_property
-    def _sums(self) -> Array:
-        """Content above and left of each corner of a pixel: the sum of any box is four of these."""
-        sums = self.mask.astype(np.int64).cumsum(axis=0).cumsum(axis=1)
-        return np.pad(sums, ((1, 0), (1, 0)))
-
-    def share(self, top: int, left: int, height: int, width: int) -> float:
-        """Share of a box that is content."""
-        s, bottom, right = self._sums, top + height, left + width
-        return float(s[bottom, right] - s[top, right] - s[bottom, left] + s[top, left]) / (height * width)
 
 
 @dataclass(frozen=True)
@@ -87,7 +58,7 @@ def draw_slice(session: Session, config: CuriaConfig, draw: Draw) -> Slice:
     assert best  # one is drawn at least
     _, plane, raw, content = best
     image = _input(session, sequence, plane, raw, config.contract)
-    return Slice(image, Content(_stretched(content, config.contract.size_px)), plane)
+    return Slice(image, Content(_stretched(content, config.contract.size_px), config.crop_sigma), plane)
 
 
 def _sequence(session: Session, ct_share: float | None, draw: Draw) -> str:

@@ -83,3 +83,8 @@ def test_the_same_bytes_in_two_data_sets_are_flagged_and_unknown_digests_are_not
     (flag,) = sessions[2].flags
     assert (flag.code, flag.sequence) == ("duplicate", "T2w")
     assert "a/1/1" in flag.text
+
+
+def test_a_head_that_was_not_stripped_is_judged_by_what_there_is():
+    head = good(strip="none", brain_ml=4100.0, template_dice=None, template_scales=[], cut_share=0.2, outside_grid=0.01)
+    assert [f.code for f in session_flags(head, LIMITS)] == ["outside-grid"]

@@ -80,8 +80,10 @@ def test_loss_is_put_together_as_published(sessions, targets, shared):
         temperature = 0.04 + 0.03 * 25 / 50
         heads = objective.crop_head, objective.crop_head if shared else objective.place_head
         t_heads = objective.teacher_crop_head, objective.teacher_crop_head if shared else objective.teacher_place_head
-        t_class, t_patch = zip(*[objective.teacher_encoder.network.tokens(wide[:, i, None]) for i in (0, 1)])
-        s_class, s_patch = zip(*[objective.encoder.tokens(wide[:, i, None], hidden[:, i]) for i in (0, 1)])
+        t_class, t_patch = zip(
+            *[objective.teacher_encoder.network.tokens(wide[:, i, None]) for i in (0, 1)], strict=True
+        )
+        s_class, s_patch = zip(*[objective.encoder.tokens(wide[:, i, None], hidden[:, i]) for i in (0, 1)], strict=True)
         l_class = [objective.encoder.tokens(local[:, i, None])[0] for i in (0, 1)]
         t = plain_targets(t_heads[0](torch.cat(t_class)), centres[0], temperature, targets).chunk(2)
         s = [functional.log_softmax(heads[0](x) / 0.1, dim=1) for x in (*s_class, *l_class)]
@@ -191,6 +193,19 @@ def pretrained(folder, index, section=CURIA, **changes):
     return read_tensors(folder / "encoder.safetensors")
 
 
+def test_it_trains_in_bfloat16_and_takes_its_loss_in_float32(sessions):
+    """As the loop runs it on a GPU."""
+    objective = built(CURIA_2).train()
+    batch = batch_of(objective, sessions)
+    exact = objective(batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss, embedded = objective(batch), objective.embed(batch)
+    loss.backward()
+    assert loss.dtype == embedded.dtype == torch.float32
+    assert float((loss - exact).detach().abs()) < 0.1
+    assert all(p.grad.isfinite().all() for p in objective.parameters() if p.requires_grad)
+
+
 FAST = {"momentum": 0.5, "momentum_end": 0.9, "ramp_steps": 6}
 IN_STAGES = {**CURIA_2, "stages": [{"px": 16, "from_step": 0}, {"px": 32, "from_step": 7}]}
 
@@ -233,9 +248,10 @@ def test_a_finished_run_leaves_all_that_going_on_needs(index, tmp_path):
 
 
 def test_a_collapse_stops_the_run_and_says_so(index, tmp_path):
-    """A weight decay that leaves only biases: every slice has the same token."""
+    """No loss but the decay of the weights: in the end every slice has the same token."""
+    nothing = {**CURIA, "dino_weight": 0, "ibot_weight": 0, "koleo_weight": 0}
     with pytest.raises(CairnError, match=r"objective curia has collapsed at step \d+.*feature_std") as caught:
-        pretrained(tmp_path, index, steps=80, learning_rate=0.02, weight_decay=30, validate_every=20)
+        pretrained(tmp_path, index, nothing, steps=40, learning_rate=0.02, weight_decay=30, validate_every=10)
     assert caught.value.code == "collapsed"
     (history,) = tmp_path.glob("state/*/history.jsonl")
     assert json.loads(history.read_text().splitlines()[-1])["feature_std"] < 0.02

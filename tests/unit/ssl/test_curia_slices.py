@@ -13,7 +13,7 @@ from cairn.config.slices import SliceContract
 from cairn.io.sessions import Session, open_sessions
 from cairn.slices.contract import network_input
 from cairn.slices.orient import stack_of
-from cairn.ssl.curia_slices import Content, _sequence, draw_slice, is_ct
+from cairn.ssl.curia_slices import _sequence, draw_slice, is_ct
 from cairn.ssl.draws import generator
 
 
@@ -100,13 +100,3 @@ def test_the_share_of_ct_is_as_asked(tmp_path):
     for asked, expected in ((None, 0.25), (0.7, 0.7), (1.0, 1.0), (0.0, 0.0)):
         names = Counter(_sequence(session, asked, generator(0, "q", i)) for i in range(400))
         assert abs(names["CT"] / 400 - expected) < 0.07
-
-
-def test_content_adds_up():
-    mask = np.random.default_rng(0).random((9, 7)) < 0.4
-    content = Content(mask)
-    assert content.share(2, 1, 5, 4) == pytest.approx(mask[2:7, 1:5].mean())
-    assert content.share(0, 0, 9, 7) == pytest.approx(mask.mean())
-    rows, columns = np.nonzero(mask)
-    assert content.centre == pytest.approx((rows.mean() + 0.5, columns.mean() + 0.5))
-    assert Content(np.zeros((4, 6), bool)).centre == (2, 3)
