@@ -1,5 +1,7 @@
 """Cairn: from raw scans to a leaderboard. `snakemake --cores all` makes the page; the target rules below name the stages."""
 
+import sys
+
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -7,7 +9,7 @@ min_version("9.0")
 if not config:
 
     # Without a configuration: the demo, or, where target `curia` is asked for, its own.
-    configfile: "config/curia.yaml" if "curia" in workflow.dag_settings.targets else "config/demo.yaml"
+    configfile: "config/curia.yaml" if "curia" in sys.argv else "config/demo.yaml"
 
 
 include: "rules/common.smk"

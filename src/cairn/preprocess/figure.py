@@ -16,11 +16,13 @@ TILE = 112  # pixels of a slice's longer side
 OUTLINE = np.array([255, 176, 0], np.uint8)  # amber: seen on grey by every kind of colour vision
 SLICES = ((2, 0.35), (2, 0.52), (2, 0.68), (1, 0.5), (0, 0.42))  # axis, and where between the brain's ends
 QUALITY = 82
+FACE = (0.6, 0.7)  # shares of the head's box, from the back and from below, between which the face lies
 
 
 def session_picture(
-    pictures: Mapping[str, Volume], mask: Mask, geometry: SessionGeometry, template: Template | None
-) -> bytes:
+    pictures: Mapping[str, Volume], mask: Mask, geometry: SessionGeometry, template: Template | None,
+    head: bool = False,
+) -> bytes:  # fmt: skip
     """JPEG of a session: per sequence three axial slices, a coronal and a sagittal one; patient's left is left.
 
     Args:
@@ -29,6 +31,7 @@ def session_picture(
         geometry: of the session.
         template: the brain template, whose outline shows how well the brain lies on it; None where it does not
             (``align: none``).
+        head: whether the mask is that of a whole head: then the face is left out.
     """
     from PIL import Image
 
@@ -39,12 +42,22 @@ def session_picture(
     where = np.argwhere(mask)
     ends = (where.min(0), where.max(0)) if where.size else (np.zeros(3, int), np.array(mask.shape) - 1)
     zoom = max(1, round(TILE / max(geometry.shape)))
+    if head:  # nobody is to be known by their face
+        pictures = {name: _faceless(volume, ends) for name, volume in pictures.items()}
     rows = [_row(volume, mask, outline, ends, zoom) for volume in pictures.values()]
     width = max(r.shape[1] for r in rows)
     rows = [np.pad(r, ((0, 2), (0, width - r.shape[1]), (0, 0))) for r in rows]
     out = io.BytesIO()
     Image.fromarray(np.concatenate(rows)).save(out, "JPEG", quality=QUALITY)
     return out.getvalue()
+
+
+def _faceless(volume: Volume, ends: tuple[Array, Array]) -> Volume:
+    """The volume without what lies in front and below: of a head in RAS order the face, from the brow down."""
+    (_, back, low), (_, front, high) = ends
+    shown = volume.copy()
+    shown[:, round(back + FACE[0] * (front - back)) :, : round(low + FACE[1] * (high - low)) + 1] = 0
+    return shown
 
 
 def _row(volume: Volume, mask: Mask, outline: Mask | None, ends: tuple[Array, Array], zoom: int) -> Array:

@@ -239,7 +239,7 @@ def _session(rows: Sequence[Row], source: _Source, folder: Path) -> dict[str, An
 def _write_session(result: SessionResult, source: _Source, folder: Path, name: str) -> None:
     mask, geometry = result.session.mask, result.session.geometry
     template = source.resources.brain if source.config.grid.align != "none" else None
-    picture = session_picture(result.pictures, mask, geometry, template)
+    picture = session_picture(result.pictures, mask, geometry, template, source.config.strip.method == "none")
     write_shard(folder / TENSORS, [result.session])
     write_bytes(folder / f"{name}.jpg", picture)
     write_scan(folder / f"{name}_mask.nii.gz", result.native_mask.astype(np.uint8), result.native_affine)

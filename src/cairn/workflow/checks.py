@@ -11,6 +11,7 @@ from cairn.config.runs import Run
 from cairn.config.tasks import TaskConfig
 from cairn.config.tracks import tasks_of
 from cairn.errors import CairnError
+from cairn.io.release import weights_file
 
 
 def check_run(experiment: ExperimentConfig, run: Run, table: Path) -> None:
@@ -99,7 +100,7 @@ def check_foreign(experiment: ExperimentConfig, root: Path, run: Run, table: Pat
         )
     elif run.objective or run.pretrain_data:
         wrong = "foreign weights and an objective or pretrain_data.", "An encoder is imported or pretrained: keep one."
-    elif not (root / run.weights).is_file():
+    elif not weights_file(root / run.weights).is_file():
         wrong = f"weights {root / run.weights}: no such file.", "Put it there, or mend the path."
     if wrong:
         raise CairnError(f"{table}: run '{run.run}': {wrong[0]}", wrong[1], "runs")

@@ -18,6 +18,7 @@ from cairn.config.tracks import tasks_of
 from cairn.datasets.listing import Listing
 from cairn.errors import CairnError
 from cairn.io.atomic import read_json, write_json
+from cairn.io.release import files_of
 from cairn.io.sharding import shard_name, shard_of
 from cairn.workflow.checks import check_foreign, check_run, check_splits
 from cairn.workflow.frozen import FrozenNames
@@ -212,9 +213,14 @@ class Names(FrozenNames):
         return [n for n, r in self.runs.items() if r.weights and not r.encoder]
 
     def foreign(self, run: str, column: str) -> list[str]:
-        """The file that a run's ``weights`` or ``mapping`` names, if it names one."""
+        """The files that a run's ``weights`` or ``mapping`` names, if it names one; of a released model all, the weights
+        first.
+        """
         name = getattr(self.runs[run], column)
-        return [str(self.place(name))] if name else []
+        if not name:
+            return []
+        named = self.root / name
+        return [str(self.place(str(path))) for path in (files_of(named) if column == "weights" else [named])]
 
     def encoder_run(self, run: str) -> str:
         """The run that makes the encoders which a run starts from; none for scratch and classical runs."""

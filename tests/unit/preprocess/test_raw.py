@@ -107,6 +107,19 @@ def test_ct_alone_is_its_own_reference_and_no_template_is_asked_for(folder, monk
     assert picture[:2] == b"\xff\xd8"
 
 
+def test_a_picture_of_a_whole_head_shows_no_face(pair):
+    """In front and below, from the brow down, nothing: the picture is that of a volume without it."""
+    session, where = pair.session, np.argwhere(pair.session.mask)
+    low, high = where.min(0), where.max(0)
+    bright = {"T1w": np.where(session.mask, np.float32(500), np.float32(0))}
+    front, brow = (round(low[k] + share * (high[k] - low[k])) for k, share in ((1, 0.6), (2, 0.7)))
+    without = {"T1w": bright["T1w"].copy()}
+    without["T1w"][:, front:, : brow + 1] = 0
+    shown = [session_picture(v, session.mask, session.geometry, None, True) for v in (bright, without)]
+    assert shown[0] == shown[1]
+    assert session_picture(bright, session.mask, session.geometry, None) != shown[0]
+
+
 def test_every_whole_hounsfield_unit_to_2048_survives_the_shard(tmp_path, pair):
     values = np.resize(np.arange(-1024, 2049, dtype=np.float32), pair.session.geometry.shape)
     kept = raw(values, np.ones(values.shape, bool), -1000)
