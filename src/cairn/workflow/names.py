@@ -213,7 +213,7 @@ class Names(FrozenNames):
         return [n for n, r in self.runs.items() if r.weights and not r.encoder]
 
     def foreign(self, run: str, column: str) -> list[str]:
-        """The files that a run's ``weights`` or ``mapping`` names, if it names one; of a released model all, the weights
+        """Files that a run's ``weights`` or ``mapping`` names, if it names one; of a released model all, the weights
         first.
         """
         name = getattr(self.runs[run], column)
