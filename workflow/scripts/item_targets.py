@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from cairn.bench.pairs import LABELS, maps_of
 from cairn.bench.targets import item_targets
 from cairn.config import parse
 from cairn.config.bench import TargetsJob
@@ -10,8 +11,11 @@ from cairn.provenance import Job, script
 
 
 def main(job: Job, config: dict, truth: Path, targets: Path, card: Path) -> None:
-    facts = item_targets(parse(TargetsJob, config), truth, targets)
-    job.card(card, [truth], [targets], **facts)
+    asked = parse(TargetsJob, config)
+    facts = item_targets(asked, truth, targets)
+    paired = asked.task.kind == "registration"
+    read, made = ([truth.parent / LABELS], [maps_of(targets)]) if paired else ([], [])
+    job.card(card, [truth, *read], [targets, *made], **facts)
 
 
 script(__doc__, main, config=json.loads, truth=Path, targets=Path, card=Path)

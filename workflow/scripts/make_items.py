@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from cairn.bench.items_from_shards import make_items
+from cairn.bench.pairs import LABELS
 from cairn.config import parse
 from cairn.config.bench import ItemsJob
 from cairn.provenance import Job, script
@@ -11,7 +12,8 @@ from cairn.provenance import Job, script
 
 def main(job: Job, config: dict, shards: list[Path], anatomies: list[Path], items, truth, pairs, card) -> None:
     facts = make_items(parse(ItemsJob, config), shards, anatomies, items, truth, pairs)
-    job.card(card, [*shards, *anatomies], [items, truth, pairs], **facts)
+    maps = [truth.parent / LABELS] if facts["pairs"] else []
+    job.card(card, [*shards, *anatomies], [items, truth, pairs, *maps], **facts)
 
 
 one = dict.fromkeys(("items", "truth", "pairs", "card"), Path)

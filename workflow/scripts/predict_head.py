@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from cairn.bench.features import Features
-from cairn.bench.predict import predict_head
+from cairn.bench.predict import FIELDS, predict_head
 from cairn.config import parse
 from cairn.config.bench import HeadJob
 from cairn.provenance import Job, script
@@ -12,7 +12,8 @@ from cairn.provenance import Job, script
 
 def main(job: Job, config: dict, features: Path, form: str, model: Path, pairs: list[Path], predictions, card, threads):
     facts = predict_head(parse(HeadJob, config), Features(features, form), model, predictions, *pairs, threads=threads)
-    job.card(card, [features, model, *pairs], [predictions], **facts)
+    fields = [predictions.parent / FIELDS] if pairs else []
+    job.card(card, [features, model, *pairs], [predictions, *fields], **facts)
 
 
 one = dict.fromkeys(("features", "model", "predictions", "card"), Path)

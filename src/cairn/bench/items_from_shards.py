@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cairn.bench.items import Item, write_items
-from cairn.bench.pairs import choose_pairs, write_pair_labels, write_pairs
+from cairn.bench.pairs import LABELS, choose_pairs, write_pair_labels, write_pairs
 from cairn.config.bench import ItemForm, ItemsJob
 from cairn.errors import CairnError
 from cairn.io.atomic import read_json, write_json
@@ -23,7 +23,6 @@ from cairn.ssl.draws import generator
 
 Array = npt.NDArray[Any]
 STRUCTURE = "structure"
-LABELS = "labels"
 
 
 @dataclass(frozen=True)

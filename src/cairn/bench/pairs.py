@@ -24,6 +24,15 @@ Array = npt.NDArray[Any]
 Labels = Callable[[Session], Array | None]
 
 
+LABELS = "labels"
+"""Folder of the pairs' label maps, beside the truth of the items."""
+
+
+def maps_of(targets: Path) -> Path:
+    """Folder of the label maps that a registration's table of targets names, beside the table."""
+    return targets.parent / f"{targets.stem}_labels"
+
+
 @dataclass(frozen=True)
 class Pair:
     """Two sessions of two subjects; the pair is the fixed one's in bootstrap."""
@@ -103,10 +112,10 @@ def pair_targets(
     numbers = np.zeros(256, np.uint8)
     for number, name in enumerate(job.task.classes, start=1):
         numbers[job.form.structures.index(name) + 1] = number
-    folder, found = targets.parent / f"{targets.stem}_labels", []
+    folder, found = maps_of(targets), []
     shutil.rmtree(folder, ignore_errors=True)
     for row in rows:
-        source = truth.parent / "labels" / row["labels"]
+        source = truth.parent / LABELS / row["labels"]
         if not source.is_file() or sha256(source) != row["sha256"]:
             raise CairnError(f"{source}: not the label map that was made.", "Make the items again.", "label")
         moving, fixed = read_label_maps(source)
