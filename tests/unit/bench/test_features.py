@@ -80,7 +80,7 @@ def test_forms_lie_side_by_side_each_with_its_own_shape(tmp_path):
     assert flat.coverage("s/0") is not None
     assert deep.coverage("s/0") is None
     assert [len(found.read("patches", "s/0")) for found in (flat, deep)] == [1, 4]
-    with pytest.raises(CairnError, match=r"no items 'other'.*flat, deep"):
+    with pytest.raises(CairnError, match=r"no items 'other'.*deep, flat"):
         Features(tmp_path / "f.safetensors", "other")
 
 
