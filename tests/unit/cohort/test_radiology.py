@@ -94,6 +94,8 @@ def test_blood_replaces_tissue_and_keeps_away_from_the_infarct(ball, visit, kind
     blood, infarct = anatomy.overlays["haemorrhage"], anatomy.overlays["infarct"]
     assert 1 < anatomy.ml(blood) < 250
     assert float((blood * infarct).sum()) < 0.02 * float(infarct.sum())
+    left = [float((m * (anatomy.box[0] < 0.5)).sum() / m.sum()) > 0.5 for m in (blood, infarct)]
+    assert left[0] != left[1]
     total = anatomy.fractions.sum(0) + blood
     inside = anatomy.depth_mm > 6
     assert float(total[inside].min()) > 0.9
