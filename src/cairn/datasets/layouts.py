@@ -16,9 +16,10 @@ SUFFIXES = (".nii.gz", ".nii")
 SEQUENCES = {
     "t1w": "T1w", "t1": "T1w", "mprage": "T1w", "t2w": "T2w", "t2": "T2w", "flair": "FLAIR", "dwi": "DWI",
     "dwi_b1000": "DWI", "adc": "ADC", "swi": "SWI", "t2s": "T2star", "t2star": "T2star", "t2starw": "T2star",
-    "gre": "T2star", "t1c": "T1c", "t1ce": "T1c", "ce-t1w": "T1c", "pd": "PD", "pdw": "PD", "scan": "unknown",
+    "gre": "T2star", "t1c": "T1c", "t1ce": "T1c", "ce-t1w": "T1c", "pd": "PD", "pdw": "PD", "ct": "CT",
+    "scan": "unknown",
 }  # fmt: skip
-BIDS_FOLDERS = ("anat", "dwi", "swi", "perf")
+BIDS_FOLDERS = ("anat", "dwi", "swi", "perf", "ct")
 _SAFE = re.compile(r"^[A-Za-z0-9]+$")
 _REPEAT = re.compile(r"_(\d+)$")
 

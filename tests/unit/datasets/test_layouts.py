@@ -37,11 +37,11 @@ def test_bids_names(stem, sequence):
 def test_bids_tree_with_and_without_sessions(tmp_path):
     touch(
         tmp_path, "sub-01/anat/sub-01_T1w.nii.gz", "sub-02/ses-a/anat/sub-02_ses-a_T2w.nii",
-        "sub-02/ses-a/dwi/sub-02_dwi.nii.gz",
+        "sub-02/ses-a/dwi/sub-02_dwi.nii.gz", "sub-02/ses-a/ct/sub-02_ses-a_ct.nii.gz",
         "derivatives/sub-01/anat/sub-01_T1w.nii.gz", "sub-01/anat/sub-01_T1w.json", "sub-01/anat/.hidden.nii.gz",
     )  # fmt: skip
     found = [(s.subject, s.session, s.sequence) for s in list_scans(tmp_path, "bids")]
-    assert found == [("01", "1", "T1w"), ("02", "a", "DWI"), ("02", "a", "T2w")]
+    assert found == [("01", "1", "T1w"), ("02", "a", "CT"), ("02", "a", "DWI"), ("02", "a", "T2w")]
 
 
 def test_fomo_tree(tmp_path):
