@@ -90,7 +90,7 @@ rule finetune:
 rule evaluate:
     """Predictions and scores of every run on every task."""
     input:
-        outputs("predict_test", "predict_head", "evaluate_run"),
+        outputs("predict_test", "predict_head", "evaluate_run", "few_shot", "few_shot_curve"),
     localrule: True
 
 

@@ -9,11 +9,14 @@ CURVE = f"{R}/evaluate/{{run}}/{{task}}/few_shot.tsv"
 
 
 def by_role(pattern, role):
-    """A task's file of a data set of a role, if it has one, by wildcards: features of the run's encoder, or targets."""
+    """A task's file of a data set of a role, if it has one, by wildcards: features of the run's encoder, or targets.
+
+    A registration learns nothing from targets.
+    """
     return lambda w: [
         pattern.format(run=PLAN.features_run(w.run), seed=getattr(w, "seed", 0), dataset=dataset, task=w.task)
         for dataset in [PLAN.sets_of(w.task).get(role)]
-        if dataset
+        if dataset and not (pattern == TARGETS and role != "test" and PLAN.tasks[w.task].kind == "registration")
     ]
 
 
@@ -55,7 +58,7 @@ rule fit_head:
         "head of {wildcards.run} for {wildcards.task}, seed {wildcards.seed}"
     shell:
         "python workflow/scripts/fit_head.py --config {params.config:q} --features {input.features}"
-        " --form {params.form} --targets {input.targets} --val-features {input.val_features:q}"
+        " --form {params.form} --targets {input.targets:q} --val-features {input.val_features:q}"
         " --val-targets {input.val_targets:q} --model {output.model} --card {output.card} --threads {threads}"
         " > {log} 2>&1"
 

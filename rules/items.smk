@@ -1,15 +1,16 @@
 """Items: what a frozen encoder is shown, and its features, computed once.
 
 needs: shards preprocessed raw and their truth; the encoders of the runs
-makes: items/{dataset}/{form}/ (no target), items/{dataset}/{task}.tsv (targets, apart),
-       features/{run}/seed-{seed}/{dataset}.safetensors
-why:   an encoder sees every item once, whatever the number of tasks; what predicts needs no target
+makes: finetune/_items/{dataset}/{form}/ (items without a target; apart from them truth.json, and label maps of pairs),
+       finetune/_items/{dataset}/{task}.tsv (targets), finetune/_features/{run}/seed-{seed}/{dataset}.safetensors
+why:   an encoder sees every item once, whatever the number of tasks; what predicts needs no target. They lie where DVC
+       keeps what the stage `finetune` makes, under names that no run can have
 """
 
-ITEMS = f"{R}/items/{{dataset}}/{{form}}/items.parquet"
-PAIRS = f"{R}/items/{{dataset}}/{{form}}/pairs.tsv"
-TARGETS = f"{R}/items/{{dataset}}/{{task}}.tsv"
-FEATURES = f"{R}/features/{{run}}/seed-{{seed}}/{{dataset}}.safetensors"
+ITEMS = f"{R}/finetune/_items/{{dataset}}/{{form}}/items.parquet"
+PAIRS = f"{R}/finetune/_items/{{dataset}}/{{form}}/pairs.tsv"
+TARGETS = f"{R}/finetune/_items/{{dataset}}/{{task}}.tsv"
+FEATURES = f"{R}/finetune/_features/{{run}}/seed-{{seed}}/{{dataset}}.safetensors"
 ONLY_FROZEN = one_of(PLAN.frozen_tasks)
 
 
@@ -22,9 +23,9 @@ rule make_items:
         leakage=ancient(rules.leakage.output.report),
     output:
         images=ITEMS,
-        truth=f"{R}/items/{{dataset}}/{{form}}/truth.json",
+        truth=f"{R}/finetune/_items/{{dataset}}/{{form}}/truth.json",
         pairs=PAIRS,
-        card=f"{R}/items/{{dataset}}/{{form}}/run.json",
+        card=f"{R}/finetune/_items/{{dataset}}/{{form}}/run.json",
     log:
         f"{R}/logs/make_items/{{dataset}}-{{form}}.log",
     benchmark:
@@ -52,13 +53,11 @@ rule make_items:
 
 rule import_items:
     """Bring in the items of a data set in CuriaBench's published layout."""
-    input:
-        files=lambda w: PLAN.published_files(w.dataset),
     output:
         images=ITEMS.replace("{form}", "published"),
         truth=rules.make_items.output.truth.replace("{form}", "published"),
         pairs=PAIRS.replace("{form}", "published"),
-        card=f"{R}/items/{{dataset}}/published/run.json",
+        card=f"{R}/finetune/_items/{{dataset}}/published/run.json",
     log:
         f"{R}/logs/import_items/{{dataset}}.log",
     benchmark:
@@ -73,12 +72,14 @@ rule import_items:
         runtime=240,
     params:
         config=lambda w: PLAN.import_items_job(w.dataset),
+        files=lambda w: PLAN.published_files(w.dataset),
+        contents=lambda w: PLAN.published_fingerprint(w.dataset),
         code=code_of("import_items"),
         pins=pins_of("import_items"),
     message:
         "items of {wildcards.dataset}, as published"
     shell:
-        "python workflow/scripts/import_items.py --config {params.config:q} --files {input.files:q}"
+        "python workflow/scripts/import_items.py --config {params.config:q} --files {params.files:q}"
         " --items {output.images} --truth {output.truth} --pairs {output.pairs} --card {output.card} > {log} 2>&1"
 
 
@@ -88,7 +89,7 @@ rule item_targets:
         truth=lambda w: rules.make_items.output.truth.format(dataset=w.dataset, form=PLAN.form_in(w.dataset, w.task)),
     output:
         targets=TARGETS,
-        card=f"{R}/items/{{dataset}}/{{task}}.run.json",
+        card=f"{R}/finetune/_items/{{dataset}}/{{task}}.run.json",
     log:
         f"{R}/logs/item_targets/{{dataset}}-{{task}}.log",
     benchmark:
@@ -119,7 +120,7 @@ rule embed_items:
         encoder=encoder_of,
     output:
         features=FEATURES,
-        card=f"{R}/features/{{run}}/seed-{{seed}}/{{dataset}}.run.json",
+        card=f"{R}/finetune/_features/{{run}}/seed-{{seed}}/{{dataset}}.run.json",
     log:
         f"{R}/logs/embed_items/{{run}}-{{seed}}-{{dataset}}.log",
     benchmark:

@@ -27,10 +27,10 @@ rule pretrain_encoder:
         run=one_of(PLAN.pretrained_runs),
     conda:
         "../envs/cairn.yaml"
-    threads: 1
+    threads: PLAN.experiment.pretrain.processes
     resources:
-        gpu=GPU,
-        mem_mb=4000,
+        gpu=GPU * PLAN.experiment.pretrain.processes,
+        mem_mb=4000 * PLAN.experiment.pretrain.processes,
         runtime=2880,
     params:
         config=lambda w: PLAN.pretrain_job(w.run, w.seed),

@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from cairn.config.findings import FAMILIES
@@ -63,13 +65,22 @@ class Plan(Names):
         """What the quality page needs."""
         return _json({"experiment": self.experiment.name, "qc": self.experiment.qc})
 
+    def published_fingerprint(self, dataset: str) -> str:
+        """Hash over the files of a published data set, by content."""
+        return self._fingerprint(f"published/{dataset}.json", self.root, map(Path, self.published_files(dataset)))
+
     def label_fingerprint(self, dataset: str) -> str:
         """Hash over the label files of a real data set, masks too, by content."""
         if self.datasets[dataset].kind == "cohort":
             return ""
         source = self.root / self.label_source(dataset)
-        with StatCache(self.state(f"labels/{dataset}.json")) as cache:
-            rows = [(os.path.relpath(p, source), cache.sha256(p)) for p in label_files(source) if p.is_file()]
+        return self._fingerprint(f"labels/{dataset}.json", source, label_files(source))
+
+    def _fingerprint(self, kept: str, root: Path, files: Iterable[Path]) -> str:
+        """Hash over files by content; what a file's content was is kept in the state ``kept`` while its time stays."""
+        with StatCache(self.state(kept)) as cache:
+            full = [p if p.is_absolute() else self.root / p for p in files]
+            rows = [(os.path.relpath(p, root), cache.sha256(p)) for p in full if p.is_file()]
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
 
     def pretrain_job(self, run: str, seed: str) -> str:
@@ -120,11 +131,15 @@ class Plan(Names):
     def embed_job(self, run: str, seed: str) -> str:
         """What embedding items with one encoder needs."""
         row, e = self.runs[run], self.experiment
-        contract = getattr(e.objectives.get(row.objective), "contract", None)
-        kept = {"version": contract.version, "clip_below_air": contract.clip_below_air} if contract else {}
+        learned = getattr(e.objectives.get(row.objective), "contract", e.slices)
+        contract = {name: getattr(learned, name) for name in ("version", "clip_below_air", "size_px")}
+        job = {"run": run, "seed": _seed(e.seed, seed), "network": e.networks[row.network], "device": e.device}
+        volumes = {
+            "patch_px": e.volume_patch_px, "planes": {f: form.plane for f, form in self.forms.items() if form.sequence},
+        }  # fmt: skip
         return _json({
-            "run": run, "seed": _seed(e.seed, seed), "network": e.networks[row.network], "device": e.device,
-            "contract": e.slices.model_copy(update=kept),
+            **job, "contract": contract | ({"version": row.contract} if row.contract else {}),
+            **(volumes if e.networks[row.network].dims == 3 else {}),
         })  # fmt: skip
 
     def head_job(self, run: str, task: str, seed: str) -> str:
@@ -165,11 +180,13 @@ class Plan(Names):
 
     def tracks_job(self) -> str:
         """What checking the tracks needs."""
-        runs = {
-            run: {"track": row.track, "labelled": {task: self.train_data(run, task) for task in self.tasks_of(run)}}
-            for run, row in self.runs.items()
-        }
+        runs = {run: {"track": row.track, "labelled": self._labelled(run)} for run, row in self.runs.items()}
         return _json({"tracks": dict(self.experiment.tracks), "runs": runs})
+
+    def _labelled(self, run: str) -> dict[str, str]:
+        """Labelled data sets that a run's models may rest on, by task."""
+        found = {task: self.train_data(run, task) for task in self.tasks_of(run)}
+        return found | {f"{t} (validation)": v for t in found if (v := self.tasks[t].validation)}
 
     def leaderboard_job(self) -> str:
         """What ranking all runs needs."""

@@ -12,7 +12,10 @@ from cairn.provenance import Job, script
 def main(job: Job, config: dict, predictions: list[Path], people: list[Path], **p: Path) -> None:
     who = people[0] if people else None
     facts = evaluate(parse(EvaluateJob, config), p["labels"], predictions, p["cases"], p["scores"], who)
-    job.card(p["card"], inputs=[p["labels"], *predictions, *people], outputs=[p["cases"], p["scores"]], **facts)
+    labels = p["labels"]  # beside a registration's tables lie label maps and predicted fields
+    folders = [labels.with_name(f"{labels.stem}_labels"), *(path.parent / "fields" for path in predictions)]
+    read = [labels, *predictions, *people, *(folder for folder in folders if folder.is_dir())]
+    job.card(p["card"], inputs=read, outputs=[p["cases"], p["scores"]], **facts)
 
 
 paths = {"labels": Path, "predictions": [Path], "people": [Path], "cases": Path, "scores": Path, "card": Path}

@@ -12,11 +12,11 @@ from cairn.provenance import Job, script
 
 def main(job: Job, config: dict, form: str, features, targets, val_features, val_targets, model, card, threads: int):
     held = [Features(path, form) for path in val_features]
-    parts = (Features(features, form), targets, model, *held, *val_targets)
-    facts = fit_head(parse(HeadJob, config), *parts, threads=threads)
-    job.card(card, [features, targets, *val_features, *val_targets], [model], **facts)
+    given = Features(features, form), targets[0] if targets else None, model, *held, *val_targets
+    facts = fit_head(parse(HeadJob, config), *given, threads=threads)
+    job.card(card, [features, *targets, *val_features, *val_targets], [model], **facts)
 
 
-paths = dict.fromkeys(("features", "targets", "model", "card"), Path)
-paths |= {"val_features": [Path], "val_targets": [Path]}
+paths = dict.fromkeys(("features", "model", "card"), Path)
+paths |= {"targets": [Path], "val_features": [Path], "val_targets": [Path]}
 script(__doc__, main, config=json.loads, form=str, threads=int, **paths)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cairn.bench.features import embed, write_features
 from cairn.bench.items import read_items
@@ -58,15 +58,16 @@ def embed_items(
         report = load_weights(weights[0], encoder, "encoder")
         loaded = {"start": "encoder", "encoder_step": meta.get("step"), "tensors": report.to_json()}
         made_by["weights"] = sha256(weights[0])
-    source: nn.Module = encoder
-    if not isinstance(encoder, SliceEncoder):
-        source = VolumeTokens(encoder, job.patch_px, job.plane)
-    source = source.eval().requires_grad_(False).to(device)
+    encoder = encoder.eval().requires_grad_(False).to(device)
+
+    def tokens(form: str) -> Any:
+        flat = isinstance(encoder, SliceEncoder)
+        source: Any = encoder if flat else VolumeTokens(encoder, job.patch_px, job.planes.get(form, "axial"))
+        return source.tokens_of_volume
 
     def prepare(stack_SHW: npt.NDArray[np.float32]) -> Tensor:
         return network_input(stack_SHW, job.contract)[0]
 
-    tokens: Any = source.tokens_of_volume
-    sets = {form: embed(read_items(path), tokens, prepare, device) for form, path in items.items()}
+    sets = {form: embed(read_items(path), tokens(form), prepare, device) for form, path in items.items()}
     found = write_features(features, sets, made_by)
     return {"encoder": loaded, "contract": job.contract.name, "forms": found, **describe(torch.device(device), True)}

@@ -28,7 +28,7 @@ def subset(subjects: Sequence[str], strata: Sequence[int], share: float, seed: i
 
     Args:
         subjects: subject of each item.
-        strata: group of each item; a subject's is that of its first item.
+        strata: group of each item, the same for all of a subject.
         share: above 0 and at most 1.
         seed: decides who.
         draw: number of the subset.
@@ -73,7 +73,7 @@ def few_shot_predictions(
     for share in curve.shares:
         draws = 1 if share == 1 else curve.draws
         for draw in range(draws):
-            part = data.rows(subset(data.subjects, data.targets.strata(job.task.kind), share, job.seed, draw))
+            part = data.rows(subset(data.subjects, data.strata(job.task.kind), share, job.seed, draw))
             try:
                 head, facts = _fit(job, part, curve, draw)
             except CairnError as error:
@@ -89,7 +89,7 @@ def few_shot_predictions(
 
 def _fit(job: HeadJob, part: HeadData, curve: FewShotConfig, draw: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """A head on a subset; its rate is chosen within, where each class has subjects to hold back and to learn from."""
-    group = dict(zip(part.subjects, part.targets.strata(job.task.kind), strict=True))
+    group = dict(zip(part.subjects, part.strata(job.task.kind), strict=True))
     sizes = np.bincount(list(group.values()))
     too_few = len(group) < 4 or (
         job.task.kind in ("classification", "probe", "survival") and sizes[sizes > 0].min() < 2

@@ -17,7 +17,7 @@ from cairn.bench.inputs import head_inputs
 from cairn.bench.sgd import descend, loss_of
 from cairn.bench.survival import concordance, fit_cox, partial_loss
 from cairn.bench.targets import Targets, read_targets, targets_of
-from cairn.config.bench import BenchTask, HeadJob, SweepConfig
+from cairn.config.bench import BenchKind, BenchTask, HeadJob, SweepConfig
 from cairn.errors import CairnError
 from cairn.io.atomic import sha256
 from cairn.nets.weights import save_weights
@@ -39,6 +39,14 @@ class HeadData:
     x: Array
     targets: Targets
     subjects: list[str]
+
+    def strata(self, kind: BenchKind) -> list[int]:
+        """Group of each item that splits and subsets keep in proportion: its class; one group for all where a subject
+        shows several classes, for subjects stay whole.
+        """
+        groups = self.targets.strata(kind)
+        shown = set(zip(self.subjects, groups, strict=True))
+        return [0] * len(groups) if len(shown) > len(set(self.subjects)) else groups
 
     def rows(self, places: Sequence[int]) -> HeadData:
         """Some of the items."""
@@ -62,7 +70,7 @@ def read_data(task: BenchTask, features: Features, targets: Path) -> HeadData:
 
 
 def fit_head(
-    job: HeadJob, features: Features, targets: Path, head: Path, val_features: Features | None = None,
+    job: HeadJob, features: Features, targets: Path | None, head: Path, val_features: Features | None = None,
     val_targets: Path | None = None, threads: int = 1,
 ) -> dict[str, Any]:  # fmt: skip
     """Fit the head of one task and write it once.
@@ -70,7 +78,7 @@ def fit_head(
     Args:
         job: the task and the seed.
         features: of the training items.
-        targets: of the training items.
+        targets: of the training items; a registration has none.
         head: the file: safetensors, with the task and what made the features in its metadata.
         val_features: of a validation part, where the data set has one; else subjects are held back.
         val_targets: its targets.
@@ -88,6 +96,8 @@ def fit_head(
         from cairn.bench.registration import fit_basis
 
         tensors, facts = fit_basis(made_by, job.task.frozen.registration)
+    elif targets is None:
+        raise CairnError(f"{job.task.name}: no targets.", "Give those of the training items.", "no-labels")
     else:
         data = read_data(job.task, made_by, targets)
         held = None
@@ -164,7 +174,7 @@ def choose(
 
 def _hold_back(task: BenchTask, data: HeadData, seed: int) -> tuple[HeadData, HeadData]:
     """Items to learn from, and those of held-back subjects."""
-    places, back = split_subjects(data.subjects, task.frozen.sweep.val_share, seed, data.targets.strata(task.kind))
+    places, back = split_subjects(data.subjects, task.frozen.sweep.val_share, seed, data.strata(task.kind))
     return data.rows(places), data.rows(back)
 
 

@@ -119,7 +119,11 @@ def pair_targets(
         if not source.is_file() or sha256(source) != row["sha256"]:
             raise CairnError(f"{source}: not the label map that was made.", "Make the items again.", "label")
         moving, fixed = read_label_maps(source)
-        write_label_maps(folder / source.name, numbers[moving], numbers[fixed], len(job.task.classes))
+        file = folder / source.name
+        write_label_maps(file, numbers[moving], numbers[fixed], len(job.task.classes))
         names = {"subject": row["subject"], "session": row["session"]}
-        found.append({**names, "mask": f"{folder.name}/{source.name}", "mask_sequence": job.form.sequence})
+        found.append({
+            **names, "mask": f"{folder.name}/{file.name}", "mask_sequence": job.form.sequence,
+            "mask_sha256": sha256(file),
+        })  # fmt: skip
     return found

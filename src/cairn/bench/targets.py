@@ -22,7 +22,8 @@ SURVIVAL_COLUMNS = ("time", "event")
 
 def extra_columns(target: BenchTarget) -> tuple[str, ...]:
     """Columns of a task's table beside those of every table of labels."""
-    return {"survival": SURVIVAL_COLUMNS, "findings": target.classes}.get(target.kind, ())
+    own = {"survival": SURVIVAL_COLUMNS, "findings": target.classes, "registration": ("mask_sha256",)}
+    return own.get(target.kind, ())
 
 
 def item_targets(job: TargetsJob, truth: Path, targets: Path) -> dict[str, Any]:

@@ -258,8 +258,8 @@ class EmbedJob(Section):
     """The encoder's network: of slices, or of volumes, whose features are then read slice by slice."""
     contract: SliceContract = SliceContract()
     """Input contract; its version stands in the features."""
-    plane: Plane = "axial"
-    """Networks of volumes: plane of the items' stacks."""
+    planes: Mapping[str, Plane] = {}
+    """Networks of volumes: plane of the items' stacks of each form; default: axial."""
     patch_px: int = Field(default=16, ge=1)
     """Networks of volumes: side of a patch, in pixels of the input."""
     seed: int = 0

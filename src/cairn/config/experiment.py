@@ -87,6 +87,9 @@ class ExperimentConfig(Section):
     slices: SliceContract = SliceContract()
     """What slice encoders see of a raw slice, for tasks with a section ``frozen``; version and clip are those that an
     encoder was pretrained with."""
+    volume_patch_px: int = Field(default=16, ge=1)
+    """Tasks with a section ``frozen``: side of the patches into which the features of a network of volumes are read, in
+    pixels of the input; that of the slice encoders beside it."""
     curiabench: str = ""
     """Folder of CuriaBench's published files, ``{config}/{split}-*.parquet``, absolute or relative to the repository:
     for the list of its tasks on the page, and for data sets of kind ``curiabench``."""

@@ -39,6 +39,9 @@ class Run(Section):
     a track that takes them."""
     mapping: str = ""
     """How their names become ours: a YAML file (`cairn.config.foreign`); default: the names are the same."""
+    contract: Literal["", "curia-1", "curia-2"] = Field(default="", exclude_if=lambda v: not v)
+    """Tasks with a section ``frozen``: version of the input contract that the encoder is shown slices by, where no
+    objective says it: for foreign weights that of their release. Default: ``slices.version``."""
     encoder: str = ""
     """Another pretrained run whose encoders this run starts from, instead of making its own: what the columns above
     say of that run holds for this one too."""
@@ -75,7 +78,7 @@ def read_runs(path: Path) -> tuple[Run, ...]:
     return tuple(_with_encoder(run, runs, path) for run in runs)
 
 
-PRETRAINING = ("objective", "network", "pretrain_data", "data_fraction", "steps", "weights", "mapping")
+PRETRAINING = ("objective", "network", "pretrain_data", "data_fraction", "steps", "weights", "mapping", "contract")
 """What a run that starts from another's encoders takes over from it."""
 
 

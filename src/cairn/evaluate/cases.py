@@ -236,18 +236,21 @@ def _warp_case(
     """Mean Dice of the structures after the predicted displacement field has warped one label map onto the other."""
     from cairn.bench.registration import registration_dice
 
+    maps = truth_root / target["mask"]
+    if target.get("mask_sha256", MISSING) not in (MISSING, sha256(maps)):
+        raise CairnError(f"{maps}: not the label maps that the targets name.", "Make the targets again.", "altered")
     status = _status(row)
     if row is not None and status == OK:
         status = _file_status(row, root)
     if row is None or status != OK:
         return Case(*key, status=status, dice=0.0, parts={f"dice_{name}": 0.0 for name in structures})
     try:
-        found = registration_dice(truth_root / target["mask"], root / row["mask"])
+        found = registration_dice(maps, root / row["mask"])
     except CairnError as error:
         return Case(*key, status=error.code, dice=0.0, parts={f"dice_{name}": 0.0 for name in structures})
     if len(found) != len(structures):
         raise CairnError(
-            f"{truth_root / target['mask']}: label maps of {len(found)} structures, not {len(structures)}.",
+            f"{maps}: label maps of {len(found)} structures, not {len(structures)}.",
             "Name those in 'classes' of the task.", "label",
         )  # fmt: skip
     parts = {f"dice_{name}": value for name, value in zip(structures, found, strict=True)}

@@ -67,11 +67,19 @@ def resized(stack_SHW: Tensor, size_px: int) -> Tensor:
 
 def _as_int16(stack_SHW: Tensor) -> Tensor:
     """Whole numbers towards 0, as a cast to int16 gives them; what it does not hold is refused, not wrapped."""
-    low, high = float(stack_SHW.min()), float(stack_SHW.max())
+    refuse_beyond_int16(float(stack_SHW.min()), float(stack_SHW.max()))
+    return stack_SHW.trunc()
+
+
+def refuse_beyond_int16(low: float, high: float) -> None:
+    """Refuse values that the cast of ``curia-1`` would wrap.
+
+    Raises:
+        CairnError: code ``range``.
+    """
     if low < -INT16 - 1 or high > INT16:
         reason = f"Contract curia-1 casts to int16, and the image has values from {low:g} to {high:g}."
         raise CairnError(reason, "Take contract curia-2, or look at how the scan was read.", "range")
-    return stack_SHW.trunc()
 
 
 def _zscored(stack_SHW: Tensor, dim: tuple[int, ...]) -> Tensor:

@@ -15,7 +15,7 @@ from torch.nn import functional
 from cairn.config.curia import CuriaConfig
 from cairn.config.slices import Plane, SliceContract
 from cairn.io.sessions import Session
-from cairn.slices.contract import EPS, INT16, network_input, resized
+from cairn.slices.contract import EPS, INT16, network_input, refuse_beyond_int16, resized
 from cairn.slices.orient import read_slice, slice_count, stack_of
 from cairn.ssl.curia_content import Content
 
@@ -103,7 +103,9 @@ def _volume_levels(session: Session, sequence: str, plane: Plane, size_px: int) 
     In the volume's own numbers: the contract's division by 32767 only means that its epsilon counts so many times more.
     """
     count, total, squares = 0, 0.0, 0.0
-    for image in stack_of(session.volume(sequence), plane):
+    volume = session.volume(sequence)
+    refuse_beyond_int16(float(volume.min()), float(volume.max()))
+    for image in stack_of(volume, plane):
         whole = resized(torch.from_numpy(np.ascontiguousarray(image))[None].trunc(), size_px).double()
         count, total, squares = count + whole.numel(), total + float(whole.sum()), squares + float((whole**2).sum())
     mean = total / count

@@ -59,14 +59,21 @@ def _check_kind(experiment: ExperimentConfig, run: Run, name: str, task: TaskCon
         wrong = f"network '{run.network}' sees slices, but task '{name}' is told from volumes", "a network of volumes"
     elif not task.on_sessions and run.method == "classical":
         wrong = f"task '{name}' is told from frozen features, and a classical run has no encoder", "another method"
+    elif not task.on_sessions and run.objective and not _as_shown(experiment, run):
+        said = f"objective '{run.objective}' has another contract.size_px than 'slices', and features one side"
+        wrong = said, "the same size_px in both"
     elif not task.on_sessions and (run.train_on != "finetune" or run.finetune_mode):
-        wrong = (
-            f"task '{name}' has a frozen encoder, and heads of its own training set",
-            "n/a in train_on, finetune_mode",
-        )
+        said = f"task '{name}' has a frozen encoder, and heads of its own training set"
+        wrong = said, "n/a in train_on, finetune_mode"
     if wrong:
         reason = f"{table}: run '{run.run}': {wrong[0]}."
         raise CairnError(reason, f"Take {wrong[1]}, or a track without the task (tracks.*.tasks).", "runs")
+
+
+def _as_shown(experiment: ExperimentConfig, run: Run) -> bool:
+    """Whether a run's encoder is shown items of the size that all others see."""
+    contract = getattr(experiment.objectives[run.objective], "contract", experiment.slices)
+    return bool(contract.size_px == experiment.slices.size_px)
 
 
 def _check_objective(experiment: ExperimentConfig, run: Run, table: Path) -> None:
@@ -75,6 +82,7 @@ def _check_objective(experiment: ExperimentConfig, run: Run, table: Path) -> Non
     try:
         objective.check(experiment.networks[run.network])
         objective.check_batch(experiment.pretrain.batch_size)
+        objective.check_processes(experiment.pretrain.processes)
     except CairnError as error:
         raise CairnError(f"{table}: run '{run.run}': {error.reason}", error.remedy, "runs") from None
 
@@ -122,4 +130,12 @@ def check_splits(experiment: ExperimentConfig, roles: Mapping[str, Sequence[str]
                 raise CairnError(
                     f"Data set '{name}' is used for '{role}', but its donors are those of split '{spec.split}'.",
                     f"Set datasets.{name}.cohort.split to '{role}', or use another data set.", "leak",
+                )  # fmt: skip
+        published = experiment.datasets[name].published
+        for role in uses if published else ():
+            wanted = {"finetune": "train", "validation": "val", "test": "test"}.get(role)
+            if published and published.split != wanted:
+                raise CairnError(
+                    f"Data set '{name}' is used for '{role}', but it is the published split '{published.split}'.",
+                    f"Use a data set of split '{wanted}': the published splits hold different people.", "leak",
                 )  # fmt: skip

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cairn.config.bench import ItemForm
 from cairn.config.experiment import DatasetConfig, ExperimentConfig
+from cairn.config.runs import Run
 from cairn.config.tasks import TaskConfig
 from cairn.errors import CairnError
 
@@ -22,6 +23,7 @@ class FrozenNames:
     root: Path
     experiment: ExperimentConfig
     tasks: Mapping[str, TaskConfig]
+    runs: Mapping[str, Run]
 
     @property
     @abstractmethod
@@ -127,8 +129,13 @@ class FrozenNames:
         return {role: dataset for role, dataset in named.items() if dataset}
 
     def features_run(self, run: str) -> str:
-        """The run whose features a run's heads read: that of its encoder."""
-        return self.encoder_run(run) or run
+        """The run whose features a run's heads read: that of its encoder, or the first of the same random start."""
+        row = self.runs[run]
+        alike = (
+            name for name, other in self.runs.items()
+            if (other.method, other.network, other.contract) == ("scratch", row.network, row.contract)
+        )  # fmt: skip
+        return self.encoder_run(run) or next(alike, run)
 
     @property
     def embedded(self) -> list[dict[str, str]]:

@@ -6,10 +6,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from made_items import made_features
-from test_heads import rows_of, signal, task
+from test_fit_head import rows_of, signal, task
 
 from cairn.bench.few_shot import CURVE_COLUMNS, few_shot_curve, few_shot_predictions, subset
-from cairn.bench.targets import write_targets
+from cairn.bench.fit import HeadData
+from cairn.bench.targets import Targets, write_targets
 from cairn.config.bench import HeadJob
 from cairn.config.evaluate import EvaluateConfig, EvaluateJob
 from cairn.errors import CairnError
@@ -72,3 +73,16 @@ def test_the_job_that_predicts_has_no_test_target():
 def test_a_task_without_a_curve_is_refused(tmp_path):
     with pytest.raises(CairnError, match="no few-shot curve"):
         few_shot_predictions(HeadJob(run="r", task=task("probe")), *[tmp_path] * 4)
+
+
+def test_a_share_is_a_share_of_people_also_where_each_shows_every_class():
+    """40 people with 12 structures each: 10 % are 4 people, not one a structure."""
+    subjects = [f"s{n // 12:02d}" for n in range(480)]
+    order = np.random.default_rng(0)
+    classes = np.concatenate([order.permutation(12) for _ in range(40)]).astype(float)
+    targets = Targets(classes, np.zeros(480), np.zeros((480, 0)))
+    data = HeadData(np.zeros((480, 1)), targets, subjects)
+    for share, people in ((0.01, 1), (0.1, 4), (0.5, 20), (1.0, 40)):
+        kept = subset(subjects, data.strata("probe"), share, 0, 0)
+        assert len({subjects[n] for n in kept}) == people
+        assert len(kept) == 12 * people

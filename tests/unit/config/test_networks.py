@@ -22,7 +22,9 @@ def test_every_section_survives_its_own_dump():
 def test_mistakes_are_named_by_the_user_s_keys():
     with pytest.raises(CairnError, match=r"unknown key 'network\.widht' \(did you mean 'width'"):
         parse_network({"kind": "unet", "widht": 3})
-    with pytest.raises(CairnError, match=r"unknown key 'network\.width' \(known keys: blocks, channels, kind, stem"):
+    with pytest.raises(
+        CairnError, match=r"unknown key 'network\.width' \(known keys: blocks, channels, kind, standardise, stem"
+    ):
         parse_network({"width": 3})
     with pytest.raises(CairnError, match=r"'unett' .*'residual', 'unet'"):
         parse_network({"kind": "unett"})

@@ -13,6 +13,7 @@ from cairn.config.training import OptimConfig
 from cairn.nets.weights import read_tensors, save_weights
 from cairn.ssl.registry import build_objective
 from cairn.train.devices import channels_last, for_speed
+from cairn.train.distributed import ALONE
 from cairn.train.jobs import FinetuneJob
 from cairn.train.optim import make_optimizer, moments, restore_moments
 
@@ -49,7 +50,7 @@ def test_loading_and_moments_keep_the_layout(objective, tmp_path):
     other = copy.deepcopy(objective)
     other.load_state_dict({k.removeprefix("model."): v for k, v in read_tensors(tmp_path / "w").items()})
     restored = make_optimizer(other, OptimConfig())
-    restore_moments(other, restored, read_tensors(tmp_path / "m"))
+    restore_moments(other, restored, read_tensors(tmp_path / "m"), ALONE.part)
     for (name, own), its in zip(objective.named_parameters(), other.parameters(), strict=True):
         assert its.stride() == own.stride()
         if own in optimizer.state:

@@ -51,7 +51,29 @@ def test_tasks_of_one_form_share_items_and_features():
     assert plan.form_of("structures_ct_to_mri", "test") == plan.form_of("structures_mri", "test")
     embedded = plan.jobs()["embed_items"]
     assert len(embedded) == len({tuple(job.items()) for job in embedded})
-    assert {job["run"] for job in embedded}.isdisjoint({"curia_3d", "curia2_3d", "cnn_3d"})  # their encoders' runs do
+    again = {"curia_3d", "curia2_3d", "cnn_3d", "random_3d", "random2_3d", "pixels_3d"}  # the runs of their encoders do
+    assert {job["run"] for job in embedded}.isdisjoint(again)
+
+
+def test_a_split_used_for_another_role_is_refused():
+    config = published(Path("nowhere"))
+    config["tasks"]["ich"]["finetune"] = "ich_test"
+    with pytest.raises(CairnError, match="used for 'finetune', but it is the published split 'test'"):
+        Plan(config, ROOT)
+
+
+def test_validation_sets_may_be_learned_from():
+    runs = json.loads(Plan(published(Path("nowhere")), ROOT).tracks_job())["runs"]
+    assert set(runs["curia"]["labelled"].values()) == {"ich_train", "ich_val"}
+
+
+def test_volumes_are_read_in_the_plane_of_each_form():
+    changed_plane = changed(tasks__haemorrhage__frozen__items__plane="coronal")
+    plan = Plan(changed_plane, ROOT)
+    planes = json.loads(plan.embed_job("cnn", "0"))["planes"]
+    assert planes[plan.form_of("haemorrhage", "test")] == "coronal"
+    assert planes[plan.form_of("stroke", "test")] == "axial"
+    assert "planes" not in json.loads(plan.embed_job("curia", "0"))
 
 
 def test_a_head_knows_its_recipe_and_no_other_tasks():
@@ -82,11 +104,13 @@ def test_an_encoder_is_shown_what_it_was_pretrained_with():
      ("s\tS\tscratch\tn/a\tvit_tiny\tn/a\tmethod", r"sees slices, but task 'brain_age_finetuned' is told from volumes"),
      ("m\tM\tpretrained\tmae\tvit_tiny\tslices\tcuria_2d", "mae.*volumes"),
      ("u\tU\tpretrained\tcuria\tunet_s\tslices\tcuria_2d", "curia.*slices"),
+     ("o\tO\tpretrained\todd\tvit_tiny\tslices\tcuria_2d", "another contract.size_px than 'slices'"),
      ("t\tT\tscratch\tn/a\tpixels\tn/a\tcuria_4d", "no track 'curia_4d'")],
 )  # fmt: skip
 def test_what_cannot_run_is_refused_before_anything_starts(tmp_path, row, message):
+    odd = {**CURIA["objectives"]["curia"], "contract": {"size_px": 32}}
     with pytest.raises(CairnError, match=message):
-        plan_with(tmp_path, [row])
+        plan_with(tmp_path, [row], objectives__odd=odd)
 
 
 @pytest.mark.parametrize(
