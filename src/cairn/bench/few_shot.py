@@ -16,11 +16,10 @@ from cairn.bench.predict import value_rows
 from cairn.config.bench import FewShotConfig, HeadJob
 from cairn.config.evaluate import EvaluateJob
 from cairn.errors import CairnError
-from cairn.io.tables import PREDICTION_COLUMNS, read_table, write_table
+from cairn.io.tables import FEW_SHOT_COLUMNS, PREDICTION_COLUMNS, read_table, write_table
 from cairn.ssl.draws import generator
 
 COLUMNS = ("share", "draw", "n", *PREDICTION_COLUMNS)
-CURVE_COLUMNS = ("run", "task", "share", "n", "seed", "metric", "value", "ci_low", "ci_high")
 
 
 def subset(subjects: Sequence[str], strata: Sequence[int], share: float, seed: int, draw: int) -> list[int]:
@@ -104,7 +103,8 @@ def few_shot_curve(job: EvaluateJob, predictions: Path, labels: Path, curve: Pat
         job: run, task, cohort and how to evaluate; its ``seeds`` play no part.
         predictions: from `few_shot_predictions`.
         labels: of the test items.
-        curve: the table: one row a share, draw and metric; seed -1 is the mean over draws.
+        curve: the table: one row a share, draw and metric. Column ``seed`` holds the number of the draw, -1 the mean
+            over draws; all draws are of the encoder that the predictions rest on.
 
     Raises:
         CairnError: for labels or predictions that evaluation cannot use.
@@ -128,5 +128,5 @@ def few_shot_curve(job: EvaluateJob, predictions: Path, labels: Path, curve: Pat
         n = round(float(np.mean([float(given[0]["n"]) for given in draws.values()])))
         for found in score_rows(job, as_arrays(job.cohort, by_draw)):
             rows.append({**found, "share": share, "n": n})
-    write_table(curve, rows, CURVE_COLUMNS)
+    write_table(curve, rows, FEW_SHOT_COLUMNS)
     return {"shares": len(groups), "rows": len(rows)}

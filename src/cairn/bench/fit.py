@@ -15,10 +15,11 @@ from cairn.bench.features import Features
 from cairn.bench.heads import FORWARD, MAKERS
 from cairn.bench.inputs import head_inputs
 from cairn.bench.sgd import descend, loss_of
-from cairn.bench.survival import concordance, fit_cox, partial_loss
+from cairn.bench.survival import fit_cox, partial_loss
 from cairn.bench.targets import Targets, read_targets, targets_of
 from cairn.config.bench import BenchKind, BenchTask, HeadJob, SweepConfig
 from cairn.errors import CairnError
+from cairn.evaluate.metrics.survival import concordance
 from cairn.io.atomic import sha256
 from cairn.nets.weights import save_weights
 from cairn.ssl.draws import derived_seed, generator
@@ -290,7 +291,8 @@ def validate(task: BenchTask, head: Mapping[str, Array], held: HeadData) -> Scor
         error = np.abs(found - t.value)
         return -float(error.mean()), -float((error**2).mean())
     if task.kind == "survival":
-        return concordance(t.value, t.event, found), -partial_loss(found, t.value, t.event)
+        index = concordance(t.value, t.event, found)
+        return (float("nan") if index is None else index), -partial_loss(found, t.value, t.event)
     if task.kind == "findings":
         areas = [auroc(found[:, k], t.findings[:, k]) for k in range(found.shape[1])]
         defined = [a for a in areas if not np.isnan(a)]

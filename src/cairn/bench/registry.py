@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -90,20 +89,3 @@ def listing(registry: CuriaRegistry, root: Path) -> list[str]:
         lines += [] if f.present else [f"    get: {t.get}"]
     here = sum(f.present for f in find_tasks(registry, root))
     return [*lines, f"{here} of {len(registry.tasks)} tasks are in {root}."]
-
-
-def shared_classes(*lists: Sequence[str]) -> tuple[str, ...]:
-    """Names that stand in every list, in the order of the first: what a head trained on one can be tested on another.
-
-    Raises:
-        CairnError: when fewer than two are shared (code ``classes``).
-    """
-    shared = tuple(name for name in lists[0] if all(name in other for other in lists[1:]))
-    if len(shared) < 2:
-        raise CairnError(f"{len(shared)} classes are shared.", "Both lists must name them alike.", "classes")
-    return shared
-
-
-def as_rows(registry: CuriaRegistry) -> list[dict[str, Any]]:
-    """The list as plain data, for tests and documents."""
-    return [{"name": name, **task.model_dump(mode="json")} for name, task in registry.tasks.items()]

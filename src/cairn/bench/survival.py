@@ -1,4 +1,4 @@
-"""Survival on frozen features: Cox's partial likelihood with a ridge, and the concordance that chooses the ridge."""
+"""Survival on frozen features: Cox's partial likelihood with a ridge."""
 
 from __future__ import annotations
 
@@ -10,26 +10,6 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 NEWTON_STEPS = 50
 TOLERANCE = 1e-9
-
-
-def concordance(time: npt.NDArray[Any], event: npt.NDArray[Any], risk: npt.NDArray[Any]) -> float:
-    """Share of comparable pairs in which who dies first has the higher risk; ties of risk count half (Harrell 1982).
-
-    A pair is comparable when the earlier time is an event; of two equal times, when one is an event and the other
-    censored. NaN where no pair is.
-
-    Args:
-        time: ``[N]``.
-        event: ``[N]``, 1 where the event was seen, 0 where it was censored.
-        risk: ``[N]``, higher is worse.
-    """
-    seen = np.asarray(event) == 1
-    earlier = (time[:, None] < time[None]) | ((time[:, None] == time[None]) & ~seen[None])
-    comparable = seen[:, None] & earlier
-    difference = np.asarray(risk)[:, None] - np.asarray(risk)[None]
-    order = (difference > 0) + 0.5 * (difference == 0)
-    total = int(comparable.sum())
-    return float(order[comparable].sum() / total) if total else float("nan")
 
 
 def fit_cox(x_ND: Floats, time: Floats, event: Floats, ridge: float) -> Floats:

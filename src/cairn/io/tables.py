@@ -21,6 +21,7 @@ PEOPLE_COLUMNS = ("subject", "session", "age", "sex")
 QUARANTINE_COLUMNS = ("dataset", "subject", "session", "sequence", "path", "code", "reason", "remedy")
 SHARD_COLUMNS = ("subject", "session", "sequences", "shape", "shard_sha256", "session_sha256")
 PREDICTION_COLUMNS = ("subject", "session", "value", "mask", "mask_sha256", "status")
+FEW_SHOT_COLUMNS = ("run", "task", "share", "n", "seed", "metric", "value", "ci_low", "ci_high")
 
 
 def write_table(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from cairn.report.words import heading
 
 Record = Mapping[str, str]
 COLUMNS, PANEL_IN = 3, (2.7, 2.2)
+LONGEST = 4  # digits of a number of items that ticks have room for
 DODGE = 1.05  # runs stand side by side, so that their bars can be told apart
 
 
@@ -34,8 +35,10 @@ def few_shot_curves(sources: Sources) -> Picture | None:
             for i, run in enumerate(here):
                 _line(axis, own[run], DODGE ** (i - (len(here) - 1) / 2), *looks(sources.rows)[run])
             axis.set_title(clean(_title(sources, task)), fontweight="bold")
-            axis.set(xscale="log", xlabel="share of the training set (%)", ylabel=_metric(sources, task, metric))
-            axis.set_xticks(shares, [f"{100 * s:g}" for s in shares])
+            axis.set(xscale="log", ylabel=_metric(sources, task, metric))
+            sizes = _sizes([r for run in here for r in own[run]])
+            axis.set_xlabel("share of the training set (%)" + ("\nand its items" if sizes else ""))
+            axis.set_xticks(shares, [f"{100 * s:g}" + (f"\n{sizes.get(s, '')}" if sizes else "") for s in shares])
             axis.minorticks_off()
             axis.grid(axis="y", color=RULE, lw=0.6)
         for axis in list(axes.flat)[len(tasks) :]:
@@ -49,8 +52,9 @@ def few_shot_curves(sources: Sources) -> Picture | None:
     return Picture(
         source, "Few-shot curves of every run, task by task",
         "How to read this: the metric on the whole test set when the head is fitted on a part of the training set; a "
-        "smaller part lies within a larger one. Line: mean over seeds and draws; bar: interval over test cases where "
-        "one was given for the mean, else the range of seeds. A curve that rises early has features that need few "
+        "smaller part lies within a larger one. Line: mean over draws of the part, with the encoder of the first seed; "
+        "bar: interval over test cases where one was given for the mean, else the range of draws. Below a share: how "
+        "many items the head was fitted on, on average over draws. A curve that rises early has features that need few "
         "labels; where bars overlap, runs are not told apart.",
         wide=columns == COLUMNS,
     )  # fmt: skip
@@ -59,7 +63,8 @@ def few_shot_curves(sources: Sources) -> Picture | None:
 def points(rows: Sequence[Record]) -> list[tuple[float, float, float, float]]:
     """Share, value, low and high of one run on one task, by share; undefined values are left out.
 
-    The row of the mean over seeds (seed -1) is taken with its interval; without one, the mean and range of the rows.
+    The row of the mean over draws (column ``seed`` -1) is taken with its interval; without one, the mean and range of
+    the rows.
     """
     found = []
     for share in sorted({float(r["share"]) for r in rows}):
@@ -72,6 +77,14 @@ def points(rows: Sequence[Record]) -> list[tuple[float, float, float, float]]:
         bounds = (min(values) if low is None else low, max(values) if high is None else high)
         found.append((share, float(np.mean(values)), *bounds))
     return found
+
+
+def _sizes(rows: Sequence[Record]) -> dict[float, str]:
+    """Items behind each share, as words; empty where runs differ in them, or a number is too long for its tick."""
+    found = {(float(r["share"]), r["n"]) for r in rows}
+    sizes = dict(found)
+    fits = len(sizes) == len(found) and all(len(n) <= LONGEST for n in sizes.values())
+    return sizes if fits else {}
 
 
 def _number(text: str) -> float | None:

@@ -163,7 +163,8 @@ def _others(sources: Sources) -> Iterator[Number]:
         yield Number(f"data/{name}", f"Subjects, sessions and scans of {name}", "", f"Data set: {name}",
                      (path.as_posix(),), ask=path.as_posix())  # fmt: skip
     if sources.few_shot:
-        yield Number("few_shot", "Few-shot curves", "", "Figures: few-shot curves", (sources.few_shot_file,))
+        yield Number("few_shot", "Few-shot curves", "", "Figures: few-shot curves",
+                     tuple(sources.few_shot_files()))  # fmt: skip
     for line in cost.stages(list(sources.cards.values())):
         name = line["name"]
         notes = (f"longest job {line['longest']}", f"peak memory {line['memory']}")

@@ -14,11 +14,10 @@ from cairn.config.tracks import tasks_of
 from cairn.errors import CairnError
 from cairn.evaluate.tables import RunCases, read_cases
 from cairn.io.atomic import read_json
-from cairn.io.tables import read_table
+from cairn.io.tables import FEW_SHOT_COLUMNS, read_table
 from cairn.provenance.cards import Card, read_card
 
 _SEED = re.compile(r"seed-(\d+)$")
-FEW_SHOT_COLUMNS = ("run", "task", "share", "n", "seed", "metric", "value", "ci_low", "ci_high")
 Record = Mapping[str, Any]
 
 
@@ -59,10 +58,8 @@ class Sources:
     """Paths of ``cases.tsv`` by run and task."""
     origins: Mapping[str, Record] = field(default_factory=dict)
     """By run, what its models rest on, as the check of the tracks read it from the cards."""
-    few_shot: Sequence[Mapping[str, str]] = ()
-    """Rows of ``few_shot.tsv``; none where it was not given."""
-    few_shot_file: str = ""
-    """Its path."""
+    few_shot_tables: Mapping[Path, Sequence[Mapping[str, str]]] = field(default_factory=dict)
+    """Rows of each ``few_shot.tsv``, by its path; one table a run and task."""
     absent: Sequence[Record] = ()
     """Tasks of a benchmark whose data are not here: ``name``, ``why``, ``how`` to get them."""
 
@@ -86,6 +83,11 @@ class Sources:
         own = tasks_of(self.job.tracks, track, [task["name"] for task in self.tasks])
         return [task for task in self.tasks if task["name"] in own]
 
+    @property
+    def few_shot(self) -> list[Mapping[str, str]]:
+        """Rows of all few-shot curves."""
+        return [row for rows in self.few_shot_tables.values() for row in rows]
+
     def title_of(self, track: str) -> str:
         """Name of a track on the page."""
         return (self.job.tracks[track].title if track in self.job.tracks else "") or track
@@ -99,6 +101,10 @@ class Sources:
         chosen = [p for (r, t), p in self.case_tables.items() if run in ("", r) and task in ("", t)]
         return [p.as_posix() for p in chosen]
 
+    def few_shot_files(self) -> list[str]:
+        """Paths of the few-shot curves that have a point."""
+        return [p.as_posix() for p, rows in self.few_shot_tables.items() if rows]
+
     def score_files(self, run: str, task: str) -> list[str]:
         """Path of the scores of a run on a task, as a list; empty where it has none."""
         return [str(PurePosixPath(p).with_name("scores.parquet")) for p in self.case_files(run, task)]
@@ -110,8 +116,8 @@ def read_sources(job: ReportJob, leaderboard: Path, files: Mapping[str, Sequence
     Args:
         job: configuration.
         leaderboard: ``leaderboard.json``.
-        files: ``tracks``, ``cases``, ``cards``, ``histories``, ``shards``, ``labels``, ``predictions``, ``manifests``;
-            and one file each, where it is given, ``stability``, ``few_shot`` (TSV) and ``absent`` (JSON).
+        files: ``tracks``, ``cases``, ``cards``, ``histories``, ``shards``, ``labels``, ``predictions``, ``manifests``,
+            ``few_shot`` (TSV); and one file each, where it is given, ``stability`` and ``absent`` (JSON).
 
     Raises:
         CairnError: for a file that is missing or not what it should be.
@@ -127,8 +133,7 @@ def read_sources(job: ReportJob, leaderboard: Path, files: Mapping[str, Sequence
         manifests=files.get("manifests", ()),
         origins={run: found for p in files.get("tracks", ()) for run, found in _json(p)["runs"].items()},
         stability=next((_json(p) for p in files.get("stability", ())), {}),
-        few_shot=[row for p in files.get("few_shot", ()) for row in read_table(p, FEW_SHOT_COLUMNS)],
-        few_shot_file=next((p.as_posix() for p in files.get("few_shot", ())), ""),
+        few_shot_tables={p: read_table(p, FEW_SHOT_COLUMNS) for p in files.get("few_shot", ())},
         absent=[row for p in files.get("absent", ()) for row in _absent(p)],
     )  # fmt: skip
 

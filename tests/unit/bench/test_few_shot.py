@@ -8,13 +8,13 @@ import pytest
 from made_items import made_features
 from test_fit_head import rows_of, signal, task
 
-from cairn.bench.few_shot import CURVE_COLUMNS, few_shot_curve, few_shot_predictions, subset
+from cairn.bench.few_shot import few_shot_curve, few_shot_predictions, subset
 from cairn.bench.fit import HeadData
 from cairn.bench.targets import Targets, write_targets
 from cairn.config.bench import HeadJob
 from cairn.config.evaluate import EvaluateConfig, EvaluateJob
 from cairn.errors import CairnError
-from cairn.io.tables import read_table
+from cairn.io.tables import FEW_SHOT_COLUMNS, read_table
 
 
 def test_subsets_are_nested_stratified_and_by_subject():
@@ -52,7 +52,7 @@ def test_a_curve_rises_and_has_intervals(tmp_path):
     reference = {"name": what.name, "kind": what.kind, "classes": what.classes}
     job = EvaluateJob(run="r", task=reference, seeds=(0,), evaluate=EvaluateConfig(resamples=200, permutations=0))
     few_shot_curve(job, tmp_path / "predictions.tsv", tmp_path / "test.tsv", tmp_path / "curve.tsv")
-    rows = read_table(tmp_path / "curve.tsv", CURVE_COLUMNS)
+    rows = read_table(tmp_path / "curve.tsv", FEW_SHOT_COLUMNS)
     mean = {float(r["share"]): r for r in rows if r["seed"] == "-1" and r["metric"] == "auroc_ovr"}
     assert sorted(mean) == [0.02, 0.2, 1.0]
     assert [mean[s]["n"] for s in (0.02, 1.0)] == ["3", "120"]

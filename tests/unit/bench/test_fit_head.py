@@ -110,6 +110,15 @@ def test_a_head_learns_what_is_plain_on_new_items(kind):
     assert facts["items"] == {"train": 150, "val": 50} or kind == "regression"
 
 
+def test_without_a_comparable_pair_a_survival_cannot_be_validated():
+    from cairn.bench.fit import validate
+
+    head, _ = choose(task("survival"), data("survival", 60), seed=0)
+    held = data("survival", 20, seed=9)
+    censored = Targets(held.targets.value, np.zeros(20), held.targets.findings)
+    assert np.isnan(validate(task("survival"), head, HeadData(held.x, censored, held.subjects))[0])
+
+
 def test_attention_finds_the_token_that_tells(tmp_path):
     rng = np.random.default_rng(0)
     y = np.arange(160) % 2

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cairn.bench.registry import absent_rows, find_tasks, listing, read_registry, shared_classes
+from cairn.bench.registry import absent_rows, find_tasks, listing, read_registry
 from cairn.errors import CairnError
 
 REPO = Path(__file__).resolve().parents[3]
@@ -67,9 +67,3 @@ def test_a_wrong_entry_is_named(tmp_path):
     path.write_text(text.replace("number: 19", "number: 18"))
     with pytest.raises(CairnError, match="1 to 19"):
         read_registry(path)
-
-
-def test_shared_classes_keep_the_first_order():
-    assert shared_classes(["liver", "spleen", "aorta"], ["aorta", "brain", "liver"]) == ("liver", "aorta")
-    with pytest.raises(CairnError, match="1 classes are shared"):
-        shared_classes(["liver", "spleen"], ["liver"])

@@ -1,21 +1,10 @@
-"""Guards survival: concordance against pairs counted one by one, Cox against a plain likelihood and a known hazard."""
+"""Guards survival: Cox against a plain likelihood and a known hazard."""
 
 import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from cairn.bench.survival import concordance, fit_cox, partial_loss
-
-
-def plain_concordance(time, event, risk):
-    """Pair by pair, as Harrell's paper has it."""
-    won = total = 0.0
-    for i in range(len(time)):
-        for j in range(len(time)):
-            if event[i] == 1 and (time[i] < time[j] or (time[i] == time[j] and event[j] == 0)):
-                total += 1
-                won += 1.0 if risk[i] > risk[j] else 0.5 if risk[i] == risk[j] else 0.0
-    return won / total if total else float("nan")
+from cairn.bench.survival import fit_cox, partial_loss
 
 
 def plain_loss(w, x, time, event, ridge):
@@ -24,22 +13,6 @@ def plain_loss(w, x, time, event, ridge):
         for i in range(len(x)) if event[i] == 1
     ]  # fmt: skip
     return np.mean(losses) + 0.5 * ridge * w @ w
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_concordance_of_tied_and_censored_times(seed):
-    rng = np.random.default_rng(seed)
-    n = int(rng.integers(2, 30))
-    time, event = rng.integers(1, 8, n).astype(float), rng.integers(0, 2, n)
-    risk = rng.integers(0, 4, n).astype(float)
-    np.testing.assert_equal(concordance(time, event, risk), plain_concordance(time, event, risk))
-
-
-def test_concordance_at_its_ends():
-    time, event = np.array([1.0, 2, 3]), np.ones(3)
-    assert concordance(time, event, np.array([3.0, 2, 1])) == 1
-    assert concordance(time, event, np.array([1.0, 2, 3])) == 0
-    assert np.isnan(concordance(time, np.zeros(3), time))
 
 
 @pytest.mark.parametrize("ridge", [0.01, 1.0])

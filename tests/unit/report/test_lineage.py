@@ -18,7 +18,7 @@ from cairn.io.atomic import read_json, write_json
 from cairn.provenance import chain
 from cairn.provenance.cards import read_card
 from cairn.provenance.lineage import Lineage
-from cairn.report.lineage import as_script, embedded
+from cairn.report.lineage import STAGES, as_script, embedded
 from cairn.report.numbers import Number
 from cairn.report.page import write_report
 
@@ -117,6 +117,13 @@ def test_without_a_script_every_link_leads_to_the_files_of_its_number(made, pars
         for _, name, digest in (data["files"][f] for f in data["numbers"][key]["files"]):
             assert name in row
             assert digest in row
+
+
+def test_every_job_behind_a_number_says_what_it_did():
+    repo = Path(__file__).resolve().parents[3]
+    scripts = {p.stem for p in (repo / "workflow/scripts").glob("*.py")}
+    no_number = {"qc", "tables", "report", "findings", "findings_page", "tracks"}
+    assert scripts - no_number == set(STAGES)
 
 
 def test_every_chain_ends_in_raw_files(data):

@@ -1,6 +1,7 @@
 """Guards the page of several tracks: each with its own tasks; curves and absent tasks where given; true words."""
 
 import re
+from dataclasses import replace
 from html import unescape
 
 import numpy as np
@@ -10,8 +11,10 @@ import tracked
 from cairn.config.tracks import TrackConfig
 from cairn.errors import CairnError
 from cairn.io.atomic import read_json, write_json
-from cairn.report.few_shot import points
+from cairn.io.tables import FEW_SHOT_COLUMNS, write_table
+from cairn.report.few_shot import _sizes, points
 from cairn.report.frozen_plots import high_risk, kaplan_meier
+from cairn.report.numbers import _others
 from cairn.report.page import write_report
 from cairn.report.sources import read_sources
 from cairn.report.style import looks
@@ -79,6 +82,31 @@ def test_few_shot_curves_and_absent_tasks_stand_there_only_where_given(made, tmp
     assert "Tasks that are not here" not in text
 
 
+def test_few_shot_curves_lead_to_every_table_that_has_a_point(made, tmp_path):
+    job, files = made[2]
+    empty = tmp_path / "none/few_shot.tsv"
+    write_table(empty, [], FEW_SHOT_COLUMNS)
+    paths = [p.as_posix() for p in files["few_shot"]]
+    cards = {"run.json": {"outputs": dict.fromkeys(paths, "0"), "stage": "few_shot_curve", "wall_s": 1}}
+    sources = read_sources(job, made[1], {**files, "few_shot": [*files["few_shot"], empty]})
+    assert len(paths) == len(tracked.RUNS)
+    found = [n for n in _others(replace(sources, cards=cards)) if n.key == "few_shot"]
+    assert [n.files for n in found] == [tuple(paths)]
+
+
+def test_few_shot_ticks_say_how_many_items_where_runs_agree_and_there_is_room():
+    rows = [{"share": "0.1", "n": "12"}, {"share": "0.1", "n": "12"}, {"share": "1.0", "n": "120"}]
+    assert _sizes(rows) == {0.1: "12", 1.0: "120"}
+    assert _sizes([*rows, {"share": "0.1", "n": "13"}]) == {}
+    assert _sizes([*rows, {"share": "0.5", "n": "12000"}]) == {}
+
+
+def test_few_shot_curves_say_what_was_drawn(made):
+    text = plain(made[0])
+    assert "mean over draws of the part, with the encoder of the first seed" in text
+    assert "mean over seeds and draws" not in text
+
+
 def test_frozen_tasks_are_worded_as_such(made):
     text = plain(made[0])
     assert "24 test items of 12 subjects" in text
@@ -115,9 +143,9 @@ def test_one_encoder_in_two_tracks_looks_alike_and_no_two_runs_of_a_track_do():
     assert twice["x"] != twice["y"]
 
 
-def test_points_of_a_curve_take_the_mean_row_or_average_the_seeds():
-    def row(share, seed, value, low="n/a", high="n/a"):
-        return {"share": share, "seed": seed, "value": value, "ci_low": low, "ci_high": high}
+def test_points_of_a_curve_take_the_mean_row_or_average_the_draws():
+    def row(share, draw, value, low="n/a", high="n/a"):
+        return {"share": share, "seed": draw, "value": value, "ci_low": low, "ci_high": high}
 
     rows = [
         row("0.1", "0", "0.6"),

@@ -13,7 +13,7 @@ from cairn.config.runs import Run
 from cairn.evaluate.leaderboard import leaderboard
 from cairn.evaluate.scores import evaluate
 from cairn.io.atomic import write_json
-from cairn.io.tables import PREDICTION_COLUMNS, write_table
+from cairn.io.tables import FEW_SHOT_COLUMNS, PREDICTION_COLUMNS, write_table
 
 ORGANS, FINDINGS = ("ventricle", "thalamus", "eye", "bone"), ("haemorrhage", "infarct", "never_seen")
 FLAT, DEEP = {"input": "mask", "head": "linear"}, {"input": "volume", "head": "mean"}
@@ -112,28 +112,31 @@ def built(
     board = root / "leaderboard/leaderboard.json"
     stable = board.with_name("stability.json")
     leaderboard(job, cases, scores, board.with_suffix(".csv"), board, stable)
-    few, absent = root / "few_shot/few_shot.tsv", root / "bench/absent.json"
+    few = few_shot(root / "evaluate", runs)
+    absent = root / "bench/absent.json"
     write_json(
         absent, [{"name": "Lung nodules (LUNA16)", "why": "not downloaded", "how": "Accept the terms on the hub."}]
     )
     return ReportJob(**common, seeds=range(seeds), note="Made up."), board, {
-        "cases": cases, "stability": [stable], "few_shot": [few_shot(few, runs)], "absent": [absent],
+        "cases": cases, "stability": [stable], "few_shot": few, "absent": [absent],
     }  # fmt: skip
 
 
-def few_shot(path: Path, runs: Sequence[Run]) -> Path:
-    """Curves that rise with the share, three seeds and their mean."""
-    rows = []
+def few_shot(folder: Path, runs: Sequence[Run]) -> list[Path]:
+    """Curves that rise with the share, three draws and their mean; a table a run."""
+    paths = []
     for run in runs:
+        rows = []
         task, metric = ("haemorrhage", "auroc") if run.track == "curia_2d" else ("findings", "auroc_mean")
         for share in (0.01, 0.05, 0.1, 0.25, 0.5, 1.0):
             value = 0.5 + SKILL[run.run] * 0.45 * share**0.3
-            for seed in (0, 1, 2, -1):
-                one = value + (0.02 * (seed - 1) if seed >= 0 else 0.0)
+            for draw in (0, 1, 2, -1):
+                one = value + (0.02 * (draw - 1) if draw >= 0 else 0.0)
                 rows.append({
-                    "run": run.run, "task": task, "share": share, "n": round(200 * share), "seed": seed,
+                    "run": run.run, "task": task, "share": share, "n": round(200 * share), "seed": draw,
                     "metric": metric, "value": round(one, 4), "ci_low": round(one - 0.06, 4),
                     "ci_high": round(min(1.0, one + 0.06), 4),
                 })  # fmt: skip
-    write_table(path, rows, ("run", "task", "share", "n", "seed", "metric", "value", "ci_low", "ci_high"))
-    return path
+        paths.append(folder / run.run / task / "few_shot.tsv")
+        write_table(paths[-1], rows, FEW_SHOT_COLUMNS)
+    return paths
