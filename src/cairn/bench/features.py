@@ -14,13 +14,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
-from torch.nn import functional
 
 from cairn.bench.items import Item
 from cairn.errors import CairnError
@@ -28,12 +25,16 @@ from cairn.io.atomic import disk_errors, remove_left_overs
 from cairn.io.shard import PIECE, read_safetensors_header
 from cairn.io.tensors import Part, write_parts
 
+if TYPE_CHECKING:  # torch takes seconds, and what reads features does without
+    import torch
+    from torch import Tensor
+
 FORMAT = 1
 LARGEST = 65504.0  # of float16
 Floats = npt.NDArray[np.float32]
-Tokens = Callable[[Tensor], tuple[Tensor, Tensor]]
+Tokens = Callable[["Tensor"], tuple["Tensor", "Tensor"]]
 """Network input ``[S, H, W]`` to class tokens ``[S, D]`` and patch tokens ``[S, h, w, D]``: ``tokens_of_volume``."""
-Prepare = Callable[[npt.NDArray[np.float32]], Tensor]
+Prepare = Callable[[npt.NDArray[np.float32]], "Tensor"]
 """Raw stack ``[S, H, W]`` to network input."""
 
 
@@ -49,6 +50,9 @@ def coverage_of(mask_SHW: npt.NDArray[np.bool_], side: tuple[int, int], grid: tu
         side: height and width of the network input.
         grid: h and w.
     """
+    import torch
+    from torch.nn import functional
+
     mask = torch.from_numpy(mask_SHW.astype(np.float32))[:, None]
     resized = functional.interpolate(mask, side, mode="bilinear", antialias=True)
     inside = resized > 0.5
@@ -73,6 +77,8 @@ def embed(items: Iterable[Item], tokens: Tokens, prepare: Prepare, device: torch
     Raises:
         CairnError: where features are not finite, or too large for float16 (code ``features``).
     """
+    import torch
+
     from cairn.train.devices import precision
 
     for item in items:

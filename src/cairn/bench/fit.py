@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from cairn.bench.answers import Head, answers, same_maker, standard
 from cairn.bench.features import Features
 from cairn.bench.heads import FORWARD, MAKERS
 from cairn.bench.inputs import head_inputs
@@ -28,7 +29,6 @@ from cairn.train.head import macro_auroc, softmax
 from cairn.train.split import split_subjects
 
 Array = npt.NDArray[Any]
-Head = dict[str, Array]
 Score = tuple[float, float]
 UNDEFINED: Score = (float("nan"), float("nan"))
 
@@ -110,19 +110,6 @@ def fit_head(
     }  # fmt: skip
     save_weights(head, {n: torch.from_numpy(np.ascontiguousarray(a)) for n, a in tensors.items()}, meta)
     return {**facts, "head_sha256": sha256(head)}
-
-
-def same_maker(features: Features, facts: Mapping[str, Any]) -> Features:
-    """The features, if the encoder that made them is the head's.
-
-    Raises:
-        CairnError: when it is not (code ``features``).
-    """
-    if features.facts != facts:
-        odd = sorted(k for k in {*features.facts, *facts} if features.facts.get(k) != facts.get(k))
-        reason = f"{features.path}: these features differ from the head's in {', '.join(odd)}."
-        raise CairnError(reason, "Embed both sets with the same encoder.", "features")
-    return features
 
 
 def choose(
@@ -254,29 +241,6 @@ def _sgd_heads(task: BenchTask, data: HeadData, scaling: Head, rates: Sequence[f
     forward, loss = FORWARD[task.frozen.head], loss_of(task.kind)
     fitted = descend(x, target, start, forward, loss, rates, sweep, seed)
     return [{**scaling, **{n: p[r].numpy() for n, p in fitted.items()}} for r in range(len(rates))]
-
-
-def standard(x: Array, head: Mapping[str, Array]) -> npt.NDArray[np.float32]:
-    """Inputs centred and scaled as the training items were."""
-    return np.asarray((x.astype(np.float32) - head["mean"]) / head["scale"], np.float32)
-
-
-def answers(task: BenchTask, head: Mapping[str, Array], x: Array) -> Array:
-    """``[N, K]`` probabilities of classes or findings; ``[N]`` probability, years or risk."""
-    params = {n: torch.from_numpy(np.asarray(a))[None] for n, a in head.items() if n not in SCALING}
-    with torch.inference_mode():
-        logits = FORWARD[task.frozen.head](params, torch.from_numpy(standard(x, head)))[0].double().numpy()
-    if task.kind in ("classification", "probe"):
-        shares = softmax(logits)
-        return shares[:, 1] if task.kind == "classification" else shares
-    if task.kind == "findings":
-        return np.asarray(1 / (1 + np.exp(-np.clip(logits, -700, 700))))
-    if task.kind == "regression":
-        return np.asarray(logits[:, 0] * float(head["target_scale"][0]) + float(head["target_mean"][0]))
-    return np.asarray(logits[:, 0])
-
-
-SCALING = frozenset({"mean", "scale", "target_mean", "target_scale"})
 
 
 def validate(task: BenchTask, head: Mapping[str, Array], held: HeadData) -> Score:

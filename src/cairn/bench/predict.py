@@ -9,18 +9,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
+from cairn.bench.answers import answers, same_maker
 from cairn.bench.features import Features
-from cairn.bench.fit import answers, same_maker
 from cairn.bench.inputs import head_inputs
 from cairn.bench.items import PAIR_COLUMNS
 from cairn.config.bench import BenchTask, HeadJob
 from cairn.errors import CairnError
 from cairn.io.atomic import sha256
+from cairn.io.shard import read_arrays
 from cairn.io.tables import PREDICTION_COLUMNS, read_table, write_table
 from cairn.nets.meta import read_meta
-from cairn.nets.weights import read_tensors
 
 Array = npt.NDArray[Any]
 FIELDS = "fields"
@@ -48,11 +47,14 @@ def predict_head(
     Raises:
         CairnError: when the head is another task's or another encoder's, or a file is damaged.
     """
-    torch.set_num_threads(threads)
+    if job.task.kind == "registration" or job.task.frozen.head == "attention":
+        import torch  # takes seconds, and other heads do without
+
+        torch.set_num_threads(threads)
     meta = read_meta(head)
     check_head(job.task, meta, head)
     found = same_maker(features, meta["features"])
-    tensors = {name: tensor.numpy() for name, tensor in read_tensors(head).items()}
+    tensors = read_arrays(head)
     if job.task.kind == "registration":
         if pairs is None:
             raise CairnError(

@@ -20,6 +20,7 @@ from torch.nn import functional
 from cairn.bench.features import Features
 from cairn.config.bench import RegistrationConfig
 from cairn.errors import CairnError
+from cairn.io.shard import read_arrays
 
 Array = npt.NDArray[Any]
 Grid = tuple[int, int, int]
@@ -152,8 +153,8 @@ def registration_dice(labels: Path, field: Path | None = None) -> list[float]:
         CairnError: when a file is missing or damaged (code ``truncated`` or ``missing``), or the field is none
             (code ``wrong-shape`` or ``not-finite``).
     """
-    truth = _read(labels)
-    given = np.zeros((3, 1, 1, 1), np.float32) if field is None else _read(field).get("field", np.zeros(0))
+    truth = read_arrays(labels)
+    given = np.zeros((3, 1, 1, 1), np.float32) if field is None else read_arrays(field).get("field", np.zeros(0))
     if given.ndim != 4 or len(given) != 3 or 0 in given.shape:
         raise CairnError(f"{field}: a field of shape {given.shape}.", "It is [3, d, h, w].", "wrong-shape")
     if not np.isfinite(given).all():
@@ -173,7 +174,7 @@ def read_label_maps(path: Path) -> tuple[Array, Array]:
     Raises:
         CairnError: when the file is missing or damaged.
     """
-    found = _read(path)
+    found = read_arrays(path)
     return found["moving"], found["fixed"]
 
 
@@ -189,16 +190,3 @@ def _write(path: Path, tensors: dict[str, Array]) -> None:
 
     with atomic_path(path) as temporary:
         save_file({n: np.ascontiguousarray(a) for n, a in tensors.items()}, temporary)
-
-
-def _read(path: Path) -> dict[str, Array]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    from cairn.io.shard import read_safetensors_header
-
-    read_safetensors_header(path)
-    try:
-        return load_file(path)  # type: ignore[no-any-return]
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CairnError(f"{path}: damaged ({error}).", "Make it again.", code="truncated") from None

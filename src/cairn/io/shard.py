@@ -202,3 +202,19 @@ def read_safetensors_header(path: Path) -> dict[str, Any]:
         raise CairnError(
             f"{path}: not a readable safetensors file.", "Delete it and run again.", code="truncated"
         ) from None
+
+
+def read_arrays(path: Path) -> dict[str, Array]:
+    """All tensors of a safetensors file.
+
+    Raises:
+        CairnError: when the file is missing, truncated, damaged or not safetensors.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    read_safetensors_header(path)
+    try:
+        return load_file(path)  # type: ignore[no-any-return]
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CairnError(f"{path}: damaged ({error}).", "Make it again.", code="truncated") from None
