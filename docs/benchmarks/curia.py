@@ -7,9 +7,10 @@ python docs/benchmarks/curia.py --cases vit_b:224:features              # no pre
 From the repository's folder; runs on a GPU where there is one. An image of pretraining is a slice: two global and some
 local crops are cut from it, student and teacher see them. The loop is that of an experiment, the floor its update alone
 on one batch of crops that lies ready on the device; what is lost against it is reading and cutting slices. Extraction
-is `SliceEncoder.tokens` on a batch that lies ready, in the precision of an experiment. A network comes with the objective
-of the fewest configuration files that name it, in their order, laid over one another; at another side, crops shrink as
-they do in Curia-2's stages. One process and one device, whatever the configuration asks for. The sessions are made up.
+is `SliceEncoder.tokens` on a batch that lies ready, in the precision of an experiment. A network comes with the
+objective of the fewest configuration files that name it, in order, laid over one another; at another side, crops
+shrink as they do in Curia-2's stages. One process and one device, whatever the configuration asks for.
+Sessions are made up.
 """
 
 import argparse
