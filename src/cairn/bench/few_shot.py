@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from cairn.bench.answers import same_maker
 from cairn.bench.features import Features
-from cairn.bench.fit import HeadData, choose, read_data, same_maker
+from cairn.bench.fit import HeadData, choose, read_data
 from cairn.bench.predict import value_rows
 from cairn.config.bench import FewShotConfig, HeadJob
 from cairn.config.evaluate import EvaluateJob

@@ -25,7 +25,7 @@ from cairn.io.atomic import sha256
 from cairn.nets.weights import save_weights
 from cairn.ssl.draws import derived_seed, generator
 from cairn.tasks.targets import auroc
-from cairn.train.head import macro_auroc, softmax
+from cairn.train.head import macro_auroc
 from cairn.train.split import split_subjects
 
 Array = npt.NDArray[Any]
