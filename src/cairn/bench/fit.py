@@ -18,7 +18,7 @@ from cairn.bench.inputs import head_inputs
 from cairn.bench.sgd import descend, loss_of
 from cairn.bench.survival import fit_cox, partial_loss
 from cairn.bench.targets import Targets, read_targets, targets_of
-from cairn.config.bench import BenchKind, BenchTask, HeadJob, SweepConfig
+from cairn.config.bench import PUBLISHED, BenchKind, BenchTask, HeadJob, SweepConfig
 from cairn.errors import CairnError
 from cairn.evaluate.metrics.survival import concordance
 from cairn.io.atomic import sha256
@@ -107,9 +107,15 @@ def fit_head(
         tensors, facts = choose(job.task, data, job.seed, held)
     meta = {
         "kind": "head", "task": job.task.model_dump(mode="json"), "features": made_by.facts, "facts": facts,
+        "people": sorted(_people(features, val_features)),
     }  # fmt: skip
     save_weights(head, {n: torch.from_numpy(np.ascontiguousarray(a)) for n, a in tensors.items()}, meta)
     return {**facts, "head_sha256": sha256(head)}
+
+
+def _people(*parts: Features | None) -> set[str]:
+    """Who is in published training items; sets that the workflow makes have names of their own, which say nothing."""
+    return {key.split("/", 1)[0] for part in parts if part and part.form == PUBLISHED for key in part.keys}
 
 
 def choose(

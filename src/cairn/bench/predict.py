@@ -14,7 +14,7 @@ from cairn.bench.answers import answers, same_maker
 from cairn.bench.features import Features
 from cairn.bench.inputs import head_inputs
 from cairn.bench.items import PAIR_COLUMNS
-from cairn.config.bench import BenchTask, HeadJob
+from cairn.config.bench import PUBLISHED, BenchTask, HeadJob
 from cairn.errors import CairnError
 from cairn.io.atomic import sha256
 from cairn.io.shard import read_arrays
@@ -45,7 +45,8 @@ def predict_head(
         Facts for the card.
 
     Raises:
-        CairnError: when the head is another task's or another encoder's, or a file is damaged.
+        CairnError: when the head is another task's or another encoder's, people of a published test set were in its
+            training (code ``leak``), or a file is damaged.
     """
     if job.task.kind == "registration" or job.task.frozen.head == "attention":
         import torch  # takes seconds, and other heads do without
@@ -54,6 +55,10 @@ def predict_head(
     meta = read_meta(head)
     check_head(job.task, meta, head)
     found = same_maker(features, meta["features"])
+    known = set(meta["people"]) & {key.split("/", 1)[0] for key in features.keys} if features.form == PUBLISHED else ()
+    if known:
+        reason = f"{features.path}: {len(known)} people of the test were in training, such as {min(known)}."
+        raise CairnError(reason, "Check 'published.subject', and which splits the task names.", "leak")
     tensors = read_arrays(head)
     if job.task.kind == "registration":
         if pairs is None:

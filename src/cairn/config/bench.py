@@ -20,6 +20,10 @@ RATES = (1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 1e-1, 2e-1, 5e-1, 1.0)
 RIDGES = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 
 
+PUBLISHED = "published"
+"""Form, and its name, of items that come as files of their own."""
+
+
 class ItemForm(Section):
     """How a session of a data set becomes items. Tasks of one form share the items and their features."""
 

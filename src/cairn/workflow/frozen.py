@@ -7,14 +7,13 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 
-from cairn.config.bench import ItemForm
+from cairn.config.bench import PUBLISHED, ItemForm
 from cairn.config.experiment import DatasetConfig, ExperimentConfig
 from cairn.config.runs import Run
 from cairn.config.tasks import TaskConfig
 from cairn.errors import CairnError
 
 FROZEN_ROLES = ("finetune", "validation", "test")
-PUBLISHED = "published"  # the form of items that come as files of their own
 
 
 class FrozenNames:

@@ -2,6 +2,7 @@
 
 import math
 import time
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -9,7 +10,9 @@ import torch
 from made_items import made_features
 from torch import nn
 
-from cairn.bench.fit import HeadData, answers, choose, fit_head
+from cairn.bench.answers import answers
+from cairn.bench.features import Features, write_features
+from cairn.bench.fit import HeadData, choose, fit_head
 from cairn.bench.heads import attention, attention_params, linear, linear_params
 from cairn.bench.predict import predict_head
 from cairn.bench.sgd import descend, loss_of
@@ -222,6 +225,21 @@ def test_a_validation_part_of_its_own_is_used_and_none_of_training_is_held_back(
     train = made_features(tmp_path / "f.safetensors", x)
     facts = fit_head(what, train, tmp_path / "t.tsv", tmp_path / "h.safetensors", train, tmp_path / "t.tsv")
     assert facts["items"] == {"train": 60, "val": 60}
+
+
+def test_people_of_a_published_test_set_may_not_be_in_training(tmp_path):
+    """The workflow's own sets have names of their own: there equal names are other people."""
+    x, targets = signal("classification", 40)
+    what = HeadJob(run="r", task=task("classification"))
+    write_targets(tmp_path / "t.tsv", what.task, rows_of(what.task, targets))
+    made_features(tmp_path / "own.safetensors", x)
+    embedded = Features(tmp_path / "own.safetensors", "items")
+    write_features(tmp_path / "p.safetensors", {"published": map(embedded.item, embedded.keys)}, embedded.facts)
+    published = Features(tmp_path / "p.safetensors", "published")
+    for features, ok in ((embedded, True), (published, False)):
+        fit_head(what, features, tmp_path / "t.tsv", tmp_path / "h.safetensors")
+        with nullcontext() if ok else pytest.raises(CairnError, match=r"40 people of the test.*such as s0000"):
+            predict_head(what, features, tmp_path / "h.safetensors", tmp_path / "p.tsv")
 
 
 def test_what_does_not_fit_is_refused(tmp_path):
