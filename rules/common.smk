@@ -84,6 +84,31 @@ def encoder_of(wildcards):
     return [ENCODER.format(run=maker, seed=wildcards.seed)] if maker else []
 
 
+def by_role(pattern, role):
+    """A task's file of a data set of a role, if it has one, by wildcards: features of the run's encoder, or targets.
+
+    A registration learns nothing from targets.
+    """
+    return lambda w: [
+        pattern.format(run=PLAN.features_run(w.run), seed=getattr(w, "seed", 0), dataset=dataset, task=w.task)
+        for dataset in [PLAN.sets_of(w.task).get(role)]
+        if dataset and not (pattern == TARGETS and role != "test" and PLAN.tasks[w.task].kind == "registration")
+    ]
+
+
+def pairs_of(wildcards):
+    """Who is moved onto whom, for a registration."""
+    task = PLAN.tasks[wildcards.task]
+    form = PLAN.form_of(wildcards.task, "test")
+    return [PAIRS.format(dataset=task.test, form=form)] if task.kind == "registration" else []
+
+
+def test_labels(wildcards):
+    """Labels of a task's test set: of its sessions, or of its items."""
+    pattern = LABELS if wildcards.task in PLAN.session_tasks else TARGETS
+    return pattern.format(dataset=PLAN.tasks[wildcards.task].test, task=wildcards.task)
+
+
 wildcard_constraints:
     dataset=one_of(PLAN.datasets),
     shard=r"\d{4}",

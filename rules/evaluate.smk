@@ -25,12 +25,6 @@ TRAINING_SETS = [dataset for dataset, roles in PLAN.roles.items() if set(roles) 
 RUN_TASKS = PLAN.entries(PLAN.tasks)
 
 
-def test_labels(wildcards):
-    """Labels of a task's test set: of its sessions, or of its items."""
-    pattern = LABELS if wildcards.task in PLAN.session_tasks else TARGETS
-    return pattern.format(dataset=PLAN.tasks[wildcards.task].test, task=wildcards.task)
-
-
 rule evaluate_run:
     """Score one run on one task, all seeds."""
     input:

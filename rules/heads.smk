@@ -8,25 +8,6 @@ why:   nothing of an encoder learns here, so that a head costs seconds; what fol
 CURVE = f"{R}/evaluate/{{run}}/{{task}}/few_shot.tsv"
 
 
-def by_role(pattern, role):
-    """A task's file of a data set of a role, if it has one, by wildcards: features of the run's encoder, or targets.
-
-    A registration learns nothing from targets.
-    """
-    return lambda w: [
-        pattern.format(run=PLAN.features_run(w.run), seed=getattr(w, "seed", 0), dataset=dataset, task=w.task)
-        for dataset in [PLAN.sets_of(w.task).get(role)]
-        if dataset and not (pattern == TARGETS and role != "test" and PLAN.tasks[w.task].kind == "registration")
-    ]
-
-
-def pairs_of(wildcards):
-    """Who is moved onto whom, for a registration."""
-    task = PLAN.tasks[wildcards.task]
-    form = PLAN.form_of(wildcards.task, "test")
-    return [PAIRS.format(dataset=task.test, form=form)] if task.kind == "registration" else []
-
-
 rule fit_head:
     """Fit the head of one task on one encoder's features; nothing of the encoder learns."""
     input:
