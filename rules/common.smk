@@ -85,15 +85,17 @@ def encoder_of(wildcards):
 
 
 def by_role(pattern, role):
-    """A task's file of a data set of a role, if it has one, by wildcards: features of the run's encoder, or targets.
-
-    A registration learns nothing from targets.
-    """
+    """A task's file of a data set of a role, if it has one, by wildcards: features of the run's encoder, or targets."""
     return lambda w: [
         pattern.format(run=PLAN.features_run(w.run), seed=getattr(w, "seed", 0), dataset=dataset, task=w.task)
         for dataset in [PLAN.sets_of(w.task).get(role)]
-        if dataset and not (pattern == TARGETS and role != "test" and PLAN.tasks[w.task].kind == "registration")
+        if dataset
     ]
+
+
+def learned_from(role):
+    """Targets that a head is fitted or chosen by; a registration learns nothing from targets."""
+    return lambda w: [] if PLAN.tasks[w.task].kind == "registration" else by_role(TARGETS, role)(w)
 
 
 def pairs_of(wildcards):

@@ -12,9 +12,9 @@ rule fit_head:
     """Fit the head of one task on one encoder's features; nothing of the encoder learns."""
     input:
         features=by_role(FEATURES, "finetune"),
-        targets=by_role(TARGETS, "finetune"),
+        targets=learned_from("finetune"),
         val_features=by_role(FEATURES, "validation"),
-        val_targets=by_role(TARGETS, "validation"),
+        val_targets=learned_from("validation"),
     output:
         model=MODEL,
         card=f"{R}/finetune/{{run}}/{{task}}/seed-{{seed}}/run.json",

@@ -14,7 +14,6 @@ Sessions are made up.
 """
 
 import argparse
-import platform
 import tempfile
 import time
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ from pathlib import Path
 
 import torch
 import yaml
-from pretraining import made_up, measure
+from pretraining import hardware, made_up, measure
 from snakemake.utils import update_config
 
 from cairn.config.experiment import ExperimentConfig
@@ -133,9 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"| {' | '.join(COLUMNS)} |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|")
     for text in (given.cases or CASES[device.type]).split(","):
         print(f"| {' | '.join(row(case(text), given.configs, device, given))} |", flush=True)
-    name = torch.cuda.get_device_name() if device.type == "cuda" else platform.processor() or platform.machine()
-    load = Path("/proc/loadavg").read_text().split()[0]
-    print(f"\n{name}, {given.threads} thread(s) of torch, load {load}, torch {torch.__version__}")
+    print(f"\n{hardware(device, given.threads)}")
 
 
 if __name__ == "__main__":

@@ -102,6 +102,13 @@ def measure(job: PretrainJob, sessions: list[Session], device: torch.device, war
     return [str(job.pretrain.batch_size), where, f"{whole:.1f}", f"{floor:.1f}", f"{whole / floor:.0%}", f"{share:.0%}"]
 
 
+def hardware(device: torch.device, threads: int) -> str:
+    """What a table was measured on."""
+    name = torch.cuda.get_device_name() if device.type == "cuda" else platform.processor() or platform.machine()
+    load = Path("/proc/loadavg").read_text().split()[0]
+    return f"{name}, {threads} thread(s) of torch, load {load}, torch {torch.__version__}"
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure pretrained rows of the runs table, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -127,9 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sessions = open_sessions(found) if found else made
             cells = measure(job, sessions, device, given.warm, given.steps)
             print(f"| {' | '.join((run, row.objective, row.network, *cells))} |", flush=True)
-    name = torch.cuda.get_device_name() if device.type == "cuda" else platform.processor() or platform.machine()
-    load = Path("/proc/loadavg").read_text().split()[0]
-    print(f"\n{name}, {given.threads} thread(s) of torch, load {load}, torch {torch.__version__}")
+    print(f"\n{hardware(device, given.threads)}")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from cairn.bench.beside import FIELDS, maps_of
 from cairn.config import parse
 from cairn.config.evaluate import EvaluateJob
 from cairn.evaluate.scores import evaluate
@@ -13,7 +14,7 @@ def main(job: Job, config: dict, predictions: list[Path], people: list[Path], **
     who = people[0] if people else None
     facts = evaluate(parse(EvaluateJob, config), p["labels"], predictions, p["cases"], p["scores"], who)
     labels = p["labels"]  # beside a registration's tables lie label maps and predicted fields
-    folders = [labels.with_name(f"{labels.stem}_labels"), *(path.parent / "fields" for path in predictions)]
+    folders = [maps_of(labels), *(path.parent / FIELDS for path in predictions)]
     read = [labels, *predictions, *people, *(folder for folder in folders if folder.is_dir())]
     job.card(p["card"], inputs=read, outputs=[p["cases"], p["scores"]], **facts)
 

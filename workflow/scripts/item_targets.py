@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from cairn.bench.pairs import LABELS, maps_of
+from cairn.bench.beside import LABELS, maps_of
 from cairn.bench.targets import item_targets
 from cairn.config import parse
 from cairn.config.bench import TargetsJob

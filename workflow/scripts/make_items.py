@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
+from cairn.bench.beside import LABELS
 from cairn.bench.items_from_shards import make_items
-from cairn.bench.pairs import LABELS
 from cairn.config import parse
 from cairn.config.bench import ItemsJob
 from cairn.provenance import Job, script

@@ -3,8 +3,9 @@
 import json
 from pathlib import Path
 
+from cairn.bench.beside import FIELDS
 from cairn.bench.features import Features
-from cairn.bench.predict import FIELDS, predict_head
+from cairn.bench.predict import predict_head
 from cairn.config import parse
 from cairn.config.bench import HeadJob
 from cairn.provenance import Job, script

@@ -92,21 +92,20 @@ def fit_head(
         CairnError: for items, features or targets that do not fit each other, and for training items of one class.
     """
     torch.set_num_threads(threads)
-    made_by = features
     if job.task.kind == "registration":
         from cairn.bench.registration import fit_basis
 
-        tensors, facts = fit_basis(made_by, job.task.frozen.registration)
+        tensors, facts = fit_basis(features, job.task.frozen.registration)
     elif targets is None:
         raise CairnError(f"{job.task.name}: no targets.", "Give those of the training items.", "no-labels")
     else:
-        data = read_data(job.task, made_by, targets)
+        data = read_data(job.task, features, targets)
         held = None
         if val_features is not None and val_targets is not None:
-            held = read_data(job.task, same_maker(val_features, made_by.facts), val_targets)
+            held = read_data(job.task, same_maker(val_features, features.facts), val_targets)
         tensors, facts = choose(job.task, data, job.seed, held)
     meta = {
-        "kind": "head", "task": job.task.model_dump(mode="json"), "features": made_by.facts, "facts": facts,
+        "kind": "head", "task": job.task.model_dump(mode="json"), "features": features.facts, "facts": facts,
         "people": sorted(_people(features, val_features)),
     }  # fmt: skip
     save_weights(head, {n: torch.from_numpy(np.ascontiguousarray(a)) for n, a in tensors.items()}, meta)

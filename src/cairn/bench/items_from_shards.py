@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cairn.bench.beside import LABELS
 from cairn.bench.items import Item, write_items
-from cairn.bench.pairs import LABELS, choose_pairs, write_pair_labels, write_pairs
+from cairn.bench.pairs import choose_pairs, write_pair_labels, write_pairs
 from cairn.config.bench import ItemForm, ItemsJob
 from cairn.errors import CairnError
 from cairn.io.atomic import read_json, write_json

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cairn.bench.beside import LABELS, maps_of, read_label_maps, write_label_maps
 from cairn.bench.items import PAIR_COLUMNS
-from cairn.bench.registration import read_label_maps, write_label_maps
 from cairn.config.bench import TargetsJob
 from cairn.errors import CairnError
 from cairn.io.atomic import sha256
@@ -22,15 +22,6 @@ from cairn.ssl.draws import generator
 
 Array = npt.NDArray[Any]
 Labels = Callable[[Session], Array | None]
-
-
-LABELS = "labels"
-"""Folder of the pairs' label maps, beside the truth of the items."""
-
-
-def maps_of(targets: Path) -> Path:
-    """Folder of the label maps that a registration's table of targets names, beside the table."""
-    return targets.parent / f"{targets.stem}_labels"
 
 
 @dataclass(frozen=True)

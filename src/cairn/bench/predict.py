@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cairn.bench.answers import answers, same_maker
+from cairn.bench.beside import FIELDS
 from cairn.bench.features import Features
 from cairn.bench.inputs import head_inputs
 from cairn.bench.items import PAIR_COLUMNS
@@ -22,7 +23,6 @@ from cairn.io.tables import PREDICTION_COLUMNS, read_table, write_table
 from cairn.nets.meta import read_meta
 
 Array = npt.NDArray[Any]
-FIELDS = "fields"
 
 
 def predict_head(

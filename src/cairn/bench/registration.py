@@ -20,7 +20,7 @@ from torch.nn import functional
 from cairn.bench.features import Features
 from cairn.config.bench import RegistrationConfig
 from cairn.errors import CairnError
-from cairn.io.shard import read_arrays
+from cairn.io.shard import read_arrays, write_arrays
 
 Array = npt.NDArray[Any]
 Grid = tuple[int, int, int]
@@ -146,7 +146,8 @@ def registration_dice(labels: Path, field: Path | None = None) -> list[float]:
     """Dice of every structure of a pair after its predicted field; without one, before: aligned by boxes.
 
     Args:
-        labels: ``moving`` and ``fixed`` label maps, and the number of structures (`write_label_maps`).
+        labels: ``moving`` and ``fixed`` label maps, and the number of structures
+            (`cairn.bench.beside.write_label_maps`).
         field: the predicted displacement field (`write_field`).
 
     Raises:
@@ -162,31 +163,6 @@ def registration_dice(labels: Path, field: Path | None = None) -> list[float]:
     return warped_dice(truth["moving"], truth["fixed"], given, int(truth["structures"][0]))
 
 
-def write_label_maps(path: Path, moving_SHW: Array, fixed_SHW: Array, structures: int) -> None:
-    """Label maps of a pair, on the grids of its items; for evaluation alone."""
-    maps = {"moving": moving_SHW.astype(np.uint8), "fixed": fixed_SHW.astype(np.uint8)}
-    _write(path, {**maps, "structures": np.array([structures], np.uint8)})
-
-
-def read_label_maps(path: Path) -> tuple[Array, Array]:
-    """The moving and the fixed map of a pair.
-
-    Raises:
-        CairnError: when the file is missing or damaged.
-    """
-    found = read_arrays(path)
-    return found["moving"], found["fixed"]
-
-
 def write_field(path: Path, field: Tensor) -> None:
     """A displacement field, float16."""
-    _write(path, {"field": field.numpy().astype(np.float16)})
-
-
-def _write(path: Path, tensors: dict[str, Array]) -> None:
-    from safetensors.numpy import save_file
-
-    from cairn.io.atomic import atomic_path
-
-    with atomic_path(path) as temporary:
-        save_file({n: np.ascontiguousarray(a) for n, a in tensors.items()}, temporary)
+    write_arrays(path, {"field": field.numpy().astype(np.float16)})

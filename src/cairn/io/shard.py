@@ -218,3 +218,13 @@ def read_arrays(path: Path) -> dict[str, Array]:
         return load_file(path)  # type: ignore[no-any-return]
     except (SafetensorError, OSError, ValueError) as error:
         raise CairnError(f"{path}: damaged ({error}).", "Make it again.", code="truncated") from None
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Write a safetensors file, at once or not at all; equal arrays give equal bytes."""
+    from safetensors.numpy import save_file
+
+    from cairn.io.atomic import atomic_path
+
+    with atomic_path(path) as temporary:
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary)

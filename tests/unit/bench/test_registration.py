@@ -6,6 +6,7 @@ import torch
 from made_items import made_features
 from torch.nn import functional
 
+from cairn.bench.beside import write_label_maps
 from cairn.bench.features import Embedded, Features, write_features
 from cairn.bench.fit import fit_head
 from cairn.bench.predict import predict_head
@@ -17,7 +18,6 @@ from cairn.bench.registration import (
     warp,
     warped_dice,
     write_field,
-    write_label_maps,
 )  # fmt: skip
 from cairn.config.bench import BenchTask, FrozenConfig, HeadJob, ItemForm, RegistrationConfig
 from cairn.errors import CairnError

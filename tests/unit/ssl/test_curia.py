@@ -6,7 +6,8 @@ import json
 import numpy as np
 import pytest
 import torch
-from latents import batch_of, same_views
+from assigned import differing, plain_targets
+from latents import batch_of, interrupted, same_views
 from learning import run_pretrain
 from placed import PLAIN
 from radiology import CURIA, CURIA_2, NETWORK_2D, make_heads
@@ -23,7 +24,6 @@ from cairn.ssl.draws import generator
 from cairn.ssl.latents_assign import koleo
 from cairn.ssl.registry import build_objective
 from cairn.ssl.sigreg import sigreg
-from cairn.train.pretrain import PretrainProblem
 
 NET = Dinov2Config(**{**NETWORK_2D, "drop_path": 0.0})
 BOTH = pytest.mark.parametrize("section", [CURIA, CURIA_2], ids=["curia", "curia-2"])
@@ -45,26 +45,6 @@ def index(tmp_path_factory):
 @pytest.fixture(scope="module")
 def sessions(index):
     return open_sessions([index])[:3]
-
-
-def differing(objective):
-    """Make the teacher differ from the student, its centres from 0, and the mask token from nothing."""
-    draw = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for name, p in [*objective.named_parameters(), *objective.named_buffers()]:
-            if name.startswith("teacher") or name.endswith(("centre", "mask_token")):
-                p += 0.1 * torch.randn(p.shape, generator=draw)
-    return objective
-
-
-def plain_targets(logits, centre, temperature, how):
-    if how == "centring":
-        return torch.softmax((logits - centre) / temperature, dim=-1)
-    q = torch.exp(logits.double() / temperature)
-    for _ in range(3):
-        q = q / q.sum(dim=0, keepdim=True) / q.shape[1]
-        q = q / q.sum(dim=1, keepdim=True) / q.shape[0]
-    return (q * q.shape[0]).float()
 
 
 @pytest.mark.parametrize(("targets", "shared"), [("centring", False), ("sinkhorn", True)])
@@ -213,17 +193,8 @@ IN_STAGES = {**CURIA_2, "stages": [{"px": 16, "from_step": 0}, {"px": 32, "from_
 @pytest.mark.parametrize("section", [CURIA, IN_STAGES], ids=["curia", "curia-2"])
 def test_an_interrupted_and_a_longer_run_end_with_the_same_bytes(index, tmp_path, monkeypatch, section):
     whole = pretrained(tmp_path / "whole", index, section, steps=12)
-    original = PretrainProblem.batch
-
-    def batch(self, step):
-        if step == 5:
-            raise KeyboardInterrupt
-        return original(self, step)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(PretrainProblem, "batch", batch)
-        with pytest.raises(KeyboardInterrupt):
-            pretrained(tmp_path / "cut", index, section, steps=7)
+    with interrupted(monkeypatch, step=5):
+        pretrained(tmp_path / "cut", index, section, steps=7)
     torch.rand(11)
     shorter = pretrained(tmp_path / "cut", index, section, steps=7)  # finished; then made longer
     longer = pretrained(tmp_path / "cut", index, section, steps=12)

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from assigned import differing, plain_targets
 from latents import batch_of, problem, section, trained
 from learning import NETWORK
 from made import make_set
@@ -36,26 +37,6 @@ def made(tmp_path_factory):
 @pytest.fixture(scope="module")
 def sessions(made):
     return open_sessions([made.index])[:3]
-
-
-def differing(objective):
-    """Make the teacher differ from the student, and its centres from 0."""
-    draw = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for name, p in [*objective.named_parameters(), *objective.named_buffers()]:
-            if name.startswith("teacher") or name.endswith("centre"):
-                p += 0.1 * torch.randn(p.shape, generator=draw)
-    return objective
-
-
-def plain_targets(logits, centre, temperature, how):
-    if how == "centring":
-        return torch.softmax((logits - centre) / temperature, dim=-1)
-    q = torch.exp(logits.double() / temperature)
-    for _ in range(3):
-        q = q / q.sum(dim=0, keepdim=True) / q.shape[1]
-        q = q / q.sum(dim=1, keepdim=True) / q.shape[0]
-    return (q * q.shape[0]).float()
 
 
 @BOTH

@@ -2,13 +2,12 @@
 
 import pytest
 import torch
-from latents import SECTIONS, batch_of, problem, run, same_views, section, trained
+from latents import SECTIONS, batch_of, interrupted, problem, run, same_views, section, trained
 from learning import NETWORK
 from made import make_set
 
 from cairn.io.sessions import open_sessions
 from cairn.ssl.registry import build_objective
-from cairn.train.pretrain import PretrainProblem
 
 KINDS = sorted(SECTIONS)
 TAUGHT = sorted(set(KINDS) - {"mae", "subject_sequence"})
@@ -62,17 +61,8 @@ def test_training_lowers_the_loss(index, tmp_path, kind):
 @pytest.mark.parametrize("kind", ["dino", "subject_sequence"])
 def test_an_interrupted_run_ends_with_the_same_bytes(index, tmp_path, monkeypatch, kind):
     whole = run(tmp_path / "whole", index, section(kind))
-    original = PretrainProblem.batch
-
-    def batch(self, step):
-        if step == 5:
-            raise KeyboardInterrupt
-        return original(self, step)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(PretrainProblem, "batch", batch)
-        with pytest.raises(KeyboardInterrupt):
-            run(tmp_path / "cut", index, section(kind))
+    with interrupted(monkeypatch, step=5):
+        run(tmp_path / "cut", index, section(kind))
     torch.rand(11)
     again = run(tmp_path / "cut", index, section(kind))
     assert all(torch.equal(whole[k], again[k]) for k in whole | again)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from learning import NETWORK
 from made import geometry, write_set
@@ -101,3 +103,19 @@ def places(folder: Path, shape: tuple[int, int, int], mask: np.ndarray) -> Sessi
     folder.mkdir(parents=True, exist_ok=True)
     made = PreprocessedSession("0001", "1", volumes, mask, geometry(shape, "XYZ"))
     return open_sessions([write_set(folder, "0000", [made])])[0]
+
+
+@contextmanager
+def interrupted(monkeypatch: pytest.MonkeyPatch, step: int) -> Iterator[None]:
+    """Context in which a pretraining is interrupted before its batch ``step``, and must be."""
+    original = PretrainProblem.batch
+
+    def batch(self: PretrainProblem, number: int) -> Any:
+        if number == step:
+            raise KeyboardInterrupt
+        return original(self, number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PretrainProblem, "batch", batch)
+        with pytest.raises(KeyboardInterrupt):
+            yield
