@@ -73,7 +73,7 @@ def _trilinear_label(labels: Array, at_3N: Array, classes: int) -> npt.NDArray[n
     high_share = at_3N - low
     corners = np.array(list(np.ndindex(2, 2, 2)))
     found_8N = np.stack([labels[tuple(low + corner[:, None])] for corner in corners])
-    out = found_8N[0].astype(np.uint8)
+    out: npt.NDArray[np.uint8] = found_8N[0].astype(np.uint8)
     mixed = (found_8N != found_8N[0]).any(axis=0)
     found_8M, high_3M = found_8N[:, mixed], high_share[:, mixed]
     weights_8M = np.stack([np.where(c[:, None] == 1, high_3M, 1 - high_3M).prod(axis=0) for c in corners])
