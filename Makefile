@@ -5,8 +5,7 @@ PYTHON ?= python3.11
 TORCH ?= auto
 VENV := .venv
 BIN := $(VENV)/bin
-# Each of some hundred jobs imports torch: byte code is kept beside the packages, whatever the shell's setting is.
-unexport PYTHONDONTWRITEBYTECODE
+unexport PYTHONDONTWRITEBYTECODE  # byte code is kept beside the packages: see the Snakefile
 RUN_ENV := PATH="$(CURDIR)/$(BIN):$$PATH" DVC_NO_ANALYTICS=1
 
 .PHONY: help env env-test demo test test-all check lock clean

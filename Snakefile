@@ -1,10 +1,14 @@
 """Cairn: from raw scans to a leaderboard. `snakemake --cores all` makes the page; the target rules below name the stages."""
 
+import os
 import sys
 
 from snakemake.utils import min_version
 
 min_version("9.0")
+
+# Each of some hundred jobs imports torch: byte code is kept beside the packages, whatever the shell's setting is.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 if not config:
 

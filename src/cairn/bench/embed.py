@@ -19,7 +19,7 @@ from cairn.io.atomic import sha256
 from cairn.nets.encoder import seeded
 from cairn.nets.meta import read_meta
 from cairn.nets.registry import build_encoder
-from cairn.nets.slice_encoder import SliceEncoder
+from cairn.nets.slice_encoder import BATCH, SliceEncoder
 from cairn.nets.volume_tokens import VolumeTokens
 from cairn.nets.weights import load_weights
 from cairn.slices.contract import network_input
@@ -60,14 +60,18 @@ def embed_items(
         made_by["weights"] = sha256(weights[0])
     encoder = encoder.eval().requires_grad_(False).to(device)
 
+    flat = isinstance(encoder, SliceEncoder)
+
     def tokens(form: str) -> Any:
-        flat = isinstance(encoder, SliceEncoder)
         source: Any = encoder if flat else VolumeTokens(encoder, job.patch_px, job.planes.get(form, "axial"))
         return source.tokens_of_volume
 
     def prepare(stack_SHW: npt.NDArray[np.float32]) -> Tensor:
         return network_input(stack_SHW, job.contract)[0]
 
-    sets = {form: embed(read_items(path), tokens(form), prepare, device) for form, path in items.items()}
+    sets = {
+        form: embed(read_items(path), tokens(form), prepare, device, BATCH if flat else 1)
+        for form, path in items.items()
+    }
     found = write_features(features, sets, made_by)
     return {"encoder": loaded, "contract": job.contract.name, "forms": found, **describe(torch.device(device), True)}

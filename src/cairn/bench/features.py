@@ -71,8 +71,18 @@ class Embedded:
     coverage: npt.NDArray[np.bool_] | None
 
 
-def embed(items: Iterable[Item], tokens: Tokens, prepare: Prepare, device: torch.device) -> Iterator[Embedded]:
-    """Features of items, one at a time.
+def embed(
+    items: Iterable[Item], tokens: Tokens, prepare: Prepare, device: torch.device, together: int = 1
+) -> Iterator[Embedded]:  # fmt: skip
+    """Features of items.
+
+    Args:
+        items: in turn.
+        tokens: the encoder.
+        prepare: makes its input of an item's stack.
+        device: where it computes.
+        together: items share a call up to so many slices, for an encoder that looks at each slice by itself; with 1,
+            each item has its own.
 
     Raises:
         CairnError: where features are not finite, or too large for float16 (code ``features``).
@@ -81,17 +91,35 @@ def embed(items: Iterable[Item], tokens: Tokens, prepare: Prepare, device: torch
 
     from cairn.train.devices import precision
 
-    for item in items:
-        x_SHW = prepare(item.stack)
+    for group in _groups(items, together):
+        inputs = [prepare(item.stack) for item in group]
         with torch.inference_mode(), precision(device):
-            class_SD, patches_ShwD = (t.float().cpu().numpy() for t in tokens(x_SHW.to(device)))
-        for found in (class_SD, patches_ShwD):
-            if not np.isfinite(found).all() or np.abs(found).max() > LARGEST:
-                reason = f"item {item.key}: the encoder gave features that are not finite, or beyond float16."
-                raise CairnError(reason, "The encoder has diverged: see its history, or its weights.", "features")
-        mask, grid = item.mask_stack, patches_ShwD.shape[1:3]
-        coverage = None if mask is None else coverage_of(mask, tuple(x_SHW.shape[1:]), grid) > 0
-        yield Embedded(item.key, class_SD, patches_ShwD, coverage)
+            found = [t.float().cpu().numpy() for t in tokens(torch.cat(inputs).to(device))]
+        ends = np.cumsum([len(x) for x in inputs])[:-1]
+        for item, x_SHW, *features in zip(group, inputs, *(np.split(f, ends) for f in found), strict=True):
+            yield _embedded(item, tuple(x_SHW.shape[1:]), *features)
+
+
+def _groups(items: Iterable[Item], slices: int) -> Iterator[list[Item]]:
+    """Items in turn, in groups of at most so many slices; one of more is alone."""
+    group: list[Item] = []
+    for item in items:
+        if group and sum(len(i.stack) for i in group) + len(item.stack) > slices:
+            yield group
+            group = []
+        group.append(item)
+    if group:
+        yield group
+
+
+def _embedded(item: Item, side: tuple[int, int], class_SD: Floats, patches_ShwD: Floats) -> Embedded:
+    for found in (class_SD, patches_ShwD):
+        if not np.isfinite(found).all() or np.abs(found).max() > LARGEST:
+            reason = f"item {item.key}: the encoder gave features that are not finite, or beyond float16."
+            raise CairnError(reason, "The encoder has diverged: see its history, or its weights.", "features")
+    mask = item.mask_stack
+    coverage = None if mask is None else coverage_of(mask, side, patches_ShwD.shape[1:3]) > 0
+    return Embedded(item.key, class_SD, patches_ShwD, coverage)
 
 
 def write_features(

@@ -58,8 +58,28 @@ def labels_to_grid(
     if labels.shape != scan.native_shape:
         raise ValueError(f"mask of shape {labels.shape}, but the {sequence} scan has {scan.native_shape}")
     way = grid_to_native_voxels(geometry, sequence)
-    shares = np.stack([resample(labels == k, way, geometry.shape) for k in range(1, classes + 1)])
-    return _largest(1 - shares.sum(axis=0), shares)
+    y, z = np.indices(geometry.shape[1:])
+    out = np.zeros(geometry.shape, np.uint8)
+    for x in range(geometry.shape[0]):  # a plane at a time, for memory
+        at = np.einsum("ij,jYZ->iYZ", way[:3], np.stack([np.full(y.shape, x), y, z, np.ones(y.shape)]))
+        inside = np.all([(c >= 0) & (c <= n - 1) for c, n in zip(at, labels.shape, strict=True)], axis=0)
+        out[x][inside] = _trilinear_label(labels, at[:, inside], classes)
+    return out
+
+
+def _trilinear_label(labels: Array, at_3N: Array, classes: int) -> npt.NDArray[np.uint8]:
+    """The label with the largest trilinear share at each point; where all eight neighbours agree, theirs."""
+    low = np.minimum(np.floor(at_3N).astype(int), np.array(labels.shape)[:, None] - 2)
+    high_share = at_3N - low
+    corners = np.array(list(np.ndindex(2, 2, 2)))
+    found_8N = np.stack([labels[tuple(low + corner[:, None])] for corner in corners])
+    out: npt.NDArray[np.uint8] = found_8N[0].astype(np.uint8)
+    mixed = (found_8N != found_8N[0]).any(axis=0)
+    found_8M, high_3M = found_8N[:, mixed], high_share[:, mixed]
+    weights_8M = np.stack([np.where(c[:, None] == 1, high_3M, 1 - high_3M).prod(axis=0) for c in corners])
+    shares = np.stack([(weights_8M * (found_8M == k)).sum(axis=0) for k in range(1, classes + 1)]).astype(np.float32)
+    out[mixed] = _largest(1 - shares.sum(axis=0), shares)
+    return out
 
 
 def labels_to_native(
@@ -81,10 +101,10 @@ def _without_background(probability_CXYZ: Array) -> Array:
     return np.concatenate([1 - probability_CXYZ[:1], probability_CXYZ[1:]])
 
 
-def _largest(background_XYZ: Array, shares_KXYZ: Array) -> npt.NDArray[np.uint8]:
+def _largest(background: Array, shares_K: Array) -> npt.NDArray[np.uint8]:
     """Label of the largest share; equal ones go to the lower label, background last.
 
     So a share of exactly one half is inside, as for a single class.
     """
-    best = shares_KXYZ.argmax(axis=0)
-    return np.where(shares_KXYZ.max(axis=0) >= background_XYZ, best + 1, 0).astype(np.uint8)
+    best = shares_K.argmax(axis=0)
+    return np.where(shares_K.max(axis=0) >= background, best + 1, 0).astype(np.uint8)

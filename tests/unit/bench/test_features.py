@@ -133,6 +133,23 @@ def test_the_window_lies_around_the_mask_and_stays_in_the_volume():
     assert window(2, None, 3).tolist() == [0, 1, 1]
 
 
+def test_items_share_calls_and_keep_their_features():
+    calls = []
+
+    def counted(x_SHW):
+        calls.append(len(x_SHW))
+        return fake_tokens(x_SHW)
+
+    counts = [1, 1, 3, 9, 2]
+    alone = list(embed(items(counts), fake_tokens, torch.from_numpy, CPU))
+    shared = list(embed(items(counts), counted, torch.from_numpy, CPU, together=5))
+    assert calls == [5, 9, 2]
+    for a, b in zip(alone, shared, strict=True):
+        assert a.key == b.key
+        for name in ("tokens", "patches", "coverage"):
+            np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
+
+
 def test_a_real_encoder_a_volume_network_and_the_pixels_embed_alike(tmp_path):
     """Through the published contract; a random start is that of its seed; 2D and 3D networks give the same grid."""
     write_items(tmp_path / "items.parquet", items([4, 6]))
