@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -44,8 +45,20 @@ class Checkout:
 @pytest.fixture(scope="session")
 def packages() -> Path:
     """The fetched packages, in the repository's own results folder so that later runs find them."""
-    Checkout(REPO).snakemake("fetch", "--nolock")
+    (REPO / PACKAGES).parent.mkdir(parents=True, exist_ok=True)
+    with (REPO / PACKAGES).parent.joinpath(".tests.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two workers of one test run may ask at once
+        Checkout(REPO).snakemake("fetch", "--nolock")
     return REPO / PACKAGES
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several workers (`-n 2 --dist loadgroup`): what shares a finished experiment, or a package's fixtures, stays
+    together; the experiments come first, for they take longest."""
+    for item in items:
+        where = item.path.relative_to(REPO / "tests").parts
+        group = "/".join(where[:2]) if where[0] == "unit" else where[0] if where[0] == "golden" else "experiments"
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 def make_checkout(folder: Path, packages: Path) -> Checkout:
