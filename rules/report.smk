@@ -25,7 +25,7 @@ HISTORIES = outputs("pretrain_encoder", "finetune_model", only="history")
 rule absent_tasks:
     """List the tasks of CuriaBench whose data are not here: never filled in, always named."""
     input:
-        registry=str(BASE / "config/curiabench.yaml"),
+        registry="config/curiabench.yaml",
     output:
         absent=f"{R}/report/absent.json",
         card=f"{R}/report/absent.run.json",
@@ -46,7 +46,7 @@ rule absent_tasks:
     message:
         "absent tasks"
     shell:
-        "python workflow/scripts/absent_tasks.py --config {params.config:q} --registry {input.registry}"
+        "python workflow/scripts/absent_tasks.py --config {params.config:q} --registry {input.registry:q}"
         " --absent {output.absent} --card {output.card} > {log} 2>&1"
 
 
