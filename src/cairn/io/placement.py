@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -42,7 +43,7 @@ def place(path: Path, header: Header, shape: tuple[int, int, int], limits: Guard
     if header.sform_code in KNOWN_CODES:
         affine = np.vstack([header.srow, [0.0, 0.0, 0.0, 1.0]])
         affine = _checked(path, affine, header, limits, repairs)
-        repairs += _sizes(header, limits, affine)
+        repairs += _sizes(header, affine)
         flipped = _against_qform(path, header, limits, repairs)
     else:
         affine = _without_sform(path, header, shape, limits, repairs)
@@ -75,9 +76,10 @@ def _checked(path: Path, affine: Array, header: Header, limits: GuardConfig, rep
     if not np.isfinite(affine).all():
         raise refuse(path, "affine", "the affine holds NaN or infinity")
     low, high = limits.voxel_mm
-    scale = _to_mm(header, affine, limits, repairs)
-    affine = np.diag([scale, scale, scale, 1.0]) @ affine if scale != 1 else affine
-    zooms = np.linalg.norm(affine[:3, :3], axis=0)
+    with np.errstate(over="ignore"):
+        scale = _to_mm(header, affine, limits, repairs)
+        affine = np.diag([scale, scale, scale, 1.0]) @ affine if scale != 1 else affine
+        zooms = np.linalg.norm(affine[:3, :3], axis=0)
     if not ((zooms >= low) & (zooms <= high)).all():
         listed = " x ".join(f"{z:g}" for z in zooms)
         raise refuse(path, "voxel-size", f"voxel size {listed} mm is impossible for a head scan")
@@ -102,7 +104,7 @@ def _to_mm(header: Header, affine: Array, limits: GuardConfig, repairs: list[Rep
     return 1.0
 
 
-def _sizes(header: Header, limits: GuardConfig, affine: Array) -> list[Repair]:
+def _sizes(header: Header, affine: Array) -> list[Repair]:
     """A repair where the header's voxel sizes are not those of the sform (before it was brought to mm)."""
     sizes, sform = np.abs(header.pixdim[1:4]), np.linalg.norm(header.srow[:, :3], axis=0)
     if np.isfinite(sizes).all() and (np.abs(sizes - sform) <= SIZE_TOLERANCE * sform).all():
@@ -117,6 +119,9 @@ def _against_qform(path: Path, header: Header, limits: GuardConfig, repairs: lis
         return False
     if _rotation(header.quatern) is None or not np.isfinite(header.qoffset).all():
         repairs.append(Repair("qform", "the qform is no rotation; the sform is followed"))
+        return False
+    if header.pixdim[0] not in (-1, 0, 1):  # the sign of the qform's third axis is lost
+        repairs.append(Repair("qform", f"the qform's sign is {header.pixdim[0]:g}; the sform is followed"))
         return False
     flipped = bool((np.linalg.det(header.srow[:, :3]) < 0) != (header.pixdim[0] == -1))
     if flipped:
@@ -139,13 +144,13 @@ def _qform(header: Header) -> Array | None:
     return out
 
 
-def _rotation(quatern: Array) -> Array | None:
-    """3x3 of a unit quaternion of which three numbers are stored; None where there is no fourth."""
+def _rotation(quatern: Array) -> npt.NDArray[Any] | None:
+    """3x3, long floats, of a unit quaternion of which three numbers are stored; None where there is no fourth."""
     from nibabel.quaternions import fillpositive, quat2mat
 
     if not (np.isfinite(quatern).all() and (np.abs(quatern) <= 2).all()):
         return None
     try:
-        return np.asarray(quat2mat(fillpositive(quatern, NORM_TOLERANCE)), float)
+        return np.asarray(quat2mat(fillpositive(quatern, NORM_TOLERANCE)))
     except ValueError:
         return None

@@ -35,7 +35,7 @@ def head(kind: str = "i2", shape: tuple[int, ...] = SHAPE) -> np.ndarray:
     at = np.stack(np.meshgrid(*[np.linspace(-1, 1, n) for n in shape], indexing="ij"))
     ball = (at[:3] ** 2).sum(0) < 0.8
     noise = np.random.default_rng(5).integers(0, 40, shape)
-    return (ball * (400 + 200 * np.sin(7 * at[0])) + noise).astype(kind)
+    return np.round(ball * (400 + 200 * np.sin(7 * at[0])) + noise).astype(kind)
 
 
 def nifti(data: np.ndarray | None = None, affine: np.ndarray = AFFINE, two: bool = False, **fields: object) -> bytes:
@@ -85,7 +85,14 @@ def with_nan(share: float) -> np.ndarray:
 def extension(size: int) -> bytes:
     """A file with room for an extension of 16 bytes that says it has ``size``."""
     content = nifti(vox_offset=368)
-    return content[:348] + b"\1\0\0\0" + int(size).to_bytes(4, "little", signed=True) + b"\6\0\0\0" + bytes(8) + content[352:]
+    return (
+        content[:348]
+        + b"\1\0\0\0"
+        + int(size).to_bytes(4, "little", signed=True)
+        + b"\6\0\0\0"
+        + bytes(8)
+        + content[352:]
+    )
 
 
 def _link(target: str) -> Callable[[Path], Path]:
@@ -131,7 +138,7 @@ def _unreadable(folder: Path) -> Path:
 
 GOOD = nifti()
 GZ = gzip.compress(GOOD, 6, mtime=0)
-ZEROS = [1, 0, 0, 0, 0, 0, 0, 0]
+ZEROS = [-1, 0, 0, 0, 0, 0, 0, 0]
 FLAT = {"srow_x": [3, 3, 0, 0], "srow_y": [0, 1e-4, 0, 0], "srow_z": [0, 0, 5, 0]}
 NO_FORMS = {"qform_code": 0, "sform_code": 0}
 CM, METRES, MICRO = (np.diag([f, f, f, 1]) @ AFFINE for f in (0.1, 1e-3, 1e3))
@@ -251,11 +258,12 @@ FILES: dict[str, Hostile] = {
     "newline": refused("name", written(GOOD, "t1\n.nii")),
     "notutf8": refused("name", written(GOOD, os.fsdecode(b"t1\xff.nii"))),
     "zeropixdim": repaired("pixdim", written(nifti(pixdim=ZEROS))),
-    "nanpixdim": repaired("pixdim", written(nifti(pixdim=[np.nan] * 8))),
-    "pixdim1e30": repaired("pixdim", written(nifti(pixdim=[1, 1e30, 1, 1, 0, 0, 0, 0]))),
+    "nanpixdim": repaired("pixdim", written(nifti(pixdim=[-1, *[np.nan] * 7]))),
+    "pixdim1e30": repaired("pixdim", written(nifti(pixdim=[-1, 1e30, 1, 1, 0, 0, 0, 0]))),
     "micrometres": repaired("units", written(nifti(affine=MICRO, xyzt_units=3))),
     "unitwrong": repaired("units", written(nifti(xyzt_units=1))),
     "longquaternionbeside": repaired("qform", written(nifti(quatern_b=9))),
+    "nosign": repaired("qform", written(nifti(pixdim=[np.nan, 3, 3, 5, 0, 0, 0, 0]))),
     "leftright": repaired("left-right", written(nifti(srow_x=MIRRORED))),
     "noforms": repaired("no-orientation", written(nifti(**NO_FORMS))),
     "unknownforms": repaired("no-orientation", written(nifti(qform_code=-7, sform_code=99))),
