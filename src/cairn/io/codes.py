@@ -176,8 +176,9 @@ HEAD = """\
 
 Every scan passes a guard before memory is taken for it. It passes, is repaired, or is refused: a refused scan is left
 out, and a row of `preprocess/{dataset}/{shard}.quarantine.tsv` names it with a code, a sentence and a remedy; a
-repaired one is used, and `{shard}.qc.json` records under `repairs` of its sequence what was mended. The limits are those
-of `preprocess.guard` in the configuration (`config/defaults.yaml` has them all). Codes do not change their meaning.
+repaired one is used, and `{shard}.qc.json` records under `repairs` of its sequence what was mended. The limits are
+those of `preprocess.guard` in the configuration (`config/defaults.yaml` has them all). Codes do not change their
+meaning.
 
 What the guard does with a file, in this order: it looks at the name and the kind of file; it reads the first 64 KiB and
 unpacks no more of them than that; it checks the header; it takes the memory that the header asks for, never what a

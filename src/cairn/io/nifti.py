@@ -47,11 +47,11 @@ class Scan:
 
 
 @contextmanager
-def _opened(path: Path, limits: GuardConfig, sparse: bool) -> Iterator[tuple[BinaryIO, Checked]]:
-    """A scan's file and its checked header; the one place where scans are opened."""
+def _opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
+    """A scan's file and its size; the one place where scans are opened."""
     with open_file(path) as stream:
         try:
-            yield stream, check(path, stream, os.fstat(stream.fileno()).st_size, limits, sparse)
+            yield stream, os.fstat(stream.fileno()).st_size
         except OSError as error:
             raise refuse(path, "unreadable", f"reading fails ({error.strerror or error})") from None
 
@@ -64,8 +64,9 @@ def open_header(
     Raises:
         CairnError: with a code of docs/reference/quarantine.md.
     """
-    with _opened(path, limits, sparse=True) as (_, checked):
-        return checked, checked.shape, checked.affine
+    with _opened(path) as (stream, size):
+        checked = check(path, stream, size, limits, sparse=True)
+    return checked, checked.shape, checked.affine
 
 
 def _voxels(path: Path, stream: BinaryIO, checked: Checked, limits: GuardConfig) -> tuple[npt.NDArray[Any], int]:
@@ -126,9 +127,15 @@ def read_scan(path: Path, limits: GuardConfig = LIMITS) -> Scan:
     Raises:
         CairnError: with a code of docs/reference/quarantine.md.
     """
-    with _opened(path, limits, sparse=False) as (stream, checked):
-        check_extent(path, checked, limits)
-        stored, follows = _voxels(path, stream, checked, limits)
+    with _opened(path) as (stream, size):
+        return scan_from(path, stream, size, limits)
+
+
+def scan_from(path: Path, stream: BinaryIO, size: int, limits: GuardConfig = LIMITS) -> Scan:
+    """What `read_scan` gives, of a stream of ``size`` bytes that is open at its start; ``path`` is for messages."""
+    checked = check(path, stream, size, limits)
+    check_extent(path, checked, limits)
+    stored, follows = _voxels(path, stream, checked, limits)
     repairs = [*checked.repairs, *([trailing(follows)] if follows else [])]
     with np.errstate(all="ignore"):
         data = np.asarray(stored, np.float32)
@@ -162,8 +169,13 @@ def read_label_map(path: Path, most: int = 255) -> npt.NDArray[np.uint8]:
         CairnError: what `open_header` raises; what a scan's voxels may raise; ``not-a-mask`` when values are not
             integers from 0 to 255; ``unknown-label`` for one beyond ``most``.
     """
-    with _opened(path, LIMITS, sparse=True) as (stream, checked):
-        data, _ = _voxels(path, stream, checked, LIMITS)
+    with _opened(path) as (stream, size):
+        return labels_from(path, stream, size, most)
+
+
+def labels_from(path: Path, stream: BinaryIO, size: int, most: int = 255) -> npt.NDArray[np.uint8]:
+    """What `read_label_map` gives, of a stream of ``size`` bytes that is open at its start."""
+    data, _ = _voxels(path, stream, check(path, stream, size, LIMITS, sparse=True), LIMITS)
     if not np.isfinite(data).all() or (data != np.round(data)).any() or data.min() < 0 or data.max() > 255:
         raise refuse(path, "not-a-mask", "not a label mask (integers from 0 to 255)")
     if data.max() > most:

@@ -6,6 +6,7 @@ Layouts: nifti1.h (Cox et al. 2004) and nifti2.h (2011) of the NIfTI data format
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -92,7 +93,7 @@ def parse_header(start: bytes) -> Header | None:
     for order in orders:
         size = int(np.frombuffer(start[:4], order + "i4")[0]) if len(start) >= 4 else 0
         if size in _LAYOUTS and len(start) >= size:
-            return _header(_fields(start, size, order), size, order)
+            return _header(np.frombuffer(start[:size], _kind(size, order))[0], size, order)
     return None
 
 
@@ -102,15 +103,15 @@ def announced(start: bytes) -> int:
     return next((size for size in sizes if size in _LAYOUTS), 0)
 
 
-def _fields(start: bytes, size: int, order: Order) -> Any:
+@cache
+def _kind(size: int, order: Order) -> np.dtype[Any]:
     layout = _LAYOUTS[size]
-    kind: np.dtype[Any] = np.dtype({
+    return np.dtype({
         "names": list(layout),
         "formats": [np.dtype(f).newbyteorder(order) for f, _ in layout.values()],
         "offsets": [at for _, at in layout.values()],
         "itemsize": size,
     })  # fmt: skip
-    return np.frombuffer(start[:size], kind)[0]
 
 
 def _header(fields: Any, size: int, order: Order) -> Header:

@@ -287,6 +287,14 @@ FILES: dict[str, Hostile] = {
 }  # fmt: skip
 
 
+def small_files() -> list[bytes]:
+    """Small valid files of every kind that is read, for programs that change bytes of them."""
+    affine = np.diag([9.0, 9.0, 9.0, 1.0])
+    plain = nifti(head(shape=(9, 8, 7)), affine)
+    two = nifti(head("f4", (9, 8, 7)), affine, two=True)
+    return [plain, swapped(plain), two, nifti(head("f8", (9, 8, 7)), affine, scl_slope=0.5)]
+
+
 def make_all(root: Path) -> dict[str, Path]:
     """Write every file to ``root/sub_{name}/ses_1/``, the tree of FOMO60K; their paths by name."""
     paths = {}
