@@ -142,6 +142,7 @@ ZEROS = [-1, 0, 0, 0, 0, 0, 0, 0]
 FLAT = {"srow_x": [3, 3, 0, 0], "srow_y": [0, 1e-4, 0, 0], "srow_z": [0, 0, 5, 0]}
 NO_FORMS = {"qform_code": 0, "sform_code": 0}
 CM, METRES, MICRO = (np.diag([f, f, f, 1]) @ AFFINE for f in (0.1, 1e-3, 1e3))
+FINE = AFFINE @ np.diag([0.2, 0.2, 0.2, 1])
 MIRRORED = AFFINE[0] * -1
 
 
@@ -199,7 +200,7 @@ FILES: dict[str, Hostile] = {
     ),
     "claimsmore": refused("truncated", written(nifti(dim=[3, 700, 700, 700, 1, 1, 1, 1]))),
     "claimsmoregz": refused("truncated", packed(nifti(dim=[3, 700, 700, 700, 1, 1, 1, 1]))),
-    "headerbomb": refused("compression", written(bomb(nifti(dim=[3, 512, 512, 512, 1, 1, 1, 1]), 256), "t1.nii.gz")),
+    "headerbomb": refused("compression", written(bomb(nifti(affine=FINE, dim=[3, 512, 512, 512, 1, 1, 1, 1]), 256), "t1.nii.gz")),
     "streambomb": refused("trailing", written(bomb(GOOD, 1024), "t1.nii.gz")),
     "4d": refused("not-3d", written(nifti(head(shape=(24, 26, 14, 3))))),
     "2d": refused("not-3d", written(nifti(head()[:, :, 0]))),
