@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from cairn.config.base import Section
+from cairn.config.guard import GuardConfig
 
 
 class StripConfig(Section):
@@ -124,6 +125,9 @@ class PreprocessConfig(Section):
 
     figure_rim_mm: float = Field(default=0.0, ge=0, le=5)
     """QC figures show the brain and this much around it. 0 shows no face; a rim shows what the mask misses."""
+
+    guard: GuardConfig = GuardConfig()
+    """What a scan may be at all."""
 
     max_bad_share: float = Field(default=0.5, ge=0, le=1)
     """A data set is refused when more than this share of a shard's scans is quarantined."""

@@ -9,8 +9,9 @@ from typing import Any
 from cairn.datasets.layouts import list_scans
 from cairn.datasets.people import participants
 from cairn.errors import CairnError
-from cairn.io.atomic import atomic_path, sha256
+from cairn.io.atomic import atomic_path
 from cairn.io.nifti import open_header
+from cairn.io.opening import content_hash
 from cairn.io.sharding import shard_of
 from cairn.io.tables import INDEX_COLUMNS, MISSING, read_table, write_table
 
@@ -18,7 +19,7 @@ from cairn.io.tables import INDEX_COLUMNS, MISSING, read_table, write_table
 def index_shard(root: Path, kind: str, dataset: str, shard: int, shards: int, out: Path) -> dict[str, str]:
     """Index the scans of one shard of a real data set; returns the SHA-256 of each, by path.
 
-    A scan whose header cannot be read is listed with unknown shape: preprocess quarantines it by name.
+    A scan that cannot be read is listed with unknown hash and shape: preprocess quarantines it by name.
 
     Raises:
         CairnError: from `list_scans`, or when ``participants.tsv`` names a subject twice.
@@ -31,11 +32,11 @@ def index_shard(root: Path, kind: str, dataset: str, shard: int, shards: int, ou
         who = people.get(scan.subject, {})
         rows.append({
             "dataset": dataset, "subject": scan.subject, "session": scan.session, "sequence": scan.sequence,
-            "path": scan.path, "sha256": sha256(root / scan.path), **_header(root / scan.path),
+            "path": scan.path, "sha256": content_hash(root / scan.path), **_header(root / scan.path),
             "age": who.get("age"), "sex": who.get("sex"), "site": who.get("site"), "split": None,
         })  # fmt: skip
     write_table(out, rows, INDEX_COLUMNS)
-    return {(root / row["path"]).as_posix(): row["sha256"] for row in rows}
+    return {(root / row["path"]).as_posix(): row["sha256"] for row in rows if row["sha256"]}
 
 
 def _header(path: Path) -> dict[str, str]:

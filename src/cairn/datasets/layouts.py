@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from cairn.errors import CairnError
+from cairn.io.opening import visible_name
 
 SUFFIXES = (".nii.gz", ".nii")
 # Spellings seen in BIDS suffixes and in FOMO25/26 file names (docs/reference/contracts.md lists the results).
@@ -100,8 +101,11 @@ def _folders(folder: Path, prefix: str) -> Iterator[tuple[str, Path]]:
 
 
 def _scan(root: Path, entry: os.DirEntry[str], subject: str, session: str, sequence: str) -> ScanFile:
-    status = entry.stat()
-    path = Path(entry.path).relative_to(root).as_posix()
+    try:
+        status = entry.stat()
+    except OSError:  # a link that leads nowhere; the guard refuses it by name
+        status = entry.stat(follow_symlinks=False)
+    path = visible_name(Path(entry.path).relative_to(root).as_posix())
     return ScanFile(subject, session, sequence, path, status.st_size, status.st_mtime_ns)
 
 

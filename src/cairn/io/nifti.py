@@ -1,34 +1,43 @@
-"""Opening NIfTI files from strangers: every header is checked before its data are read.
-
-nibabel accepts zero voxel sizes, singular affines and infinite slopes, and will allocate whatever a header asks for.
-"""
+"""Reading NIfTI files from strangers, each past the guard (`cairn.io.guard`), and writing our own."""
 
 from __future__ import annotations
 
 import gzip
+import os
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from cairn.errors import CairnError
+from cairn.config.guard import GuardConfig
 from cairn.io.atomic import atomic_path
+from cairn.io.codes import Repair, refuse
+from cairn.io.guard import Checked, check, check_extent, trailing
+from cairn.io.opening import CHUNK, Unpacked, open_file
 
-MAX_VOXELS = 1024**3 // 2  # 2 GiB as float32
-MIN_ZOOM_MM, MAX_ZOOM_MM = 0.05, 30.0
-UNREADABLE = (OSError, EOFError, ValueError, OverflowError, zlib.error)
-RECONVERT = "Convert the scan again from its DICOM source."
+LIMITS = GuardConfig()
 
 
 @dataclass(frozen=True)
 class Scan:
-    """A checked 3D scan: float32 ``[X, Y, Z]`` as stored, and its 4x4 voxel-to-world (mm, RAS+)."""
+    """A checked 3D scan.
+
+    Attributes:
+        data: float32 ``[X, Y, Z]`` as stored.
+        affine: 4x4 from voxels to world mm (RAS+).
+        header_flip: whether the file's two transforms, qform and sform, disagree on left and right.
+        repairs: what was mended.
+    """
 
     data: npt.NDArray[np.float32]
     affine: npt.NDArray[np.float64]
+    header_flip: bool = False
+    repairs: tuple[Repair, ...] = ()
 
     @property
     def zooms(self) -> tuple[float, float, float]:
@@ -37,111 +46,111 @@ class Scan:
         return float(x), float(y), float(z)
 
 
-def _fail(path: Path, code: str, reason: str, remedy: str) -> CairnError:
-    return CairnError(f"{path}: {reason}.", remedy, code=code)
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
+    """A scan's file and its size; the one place where scans are opened."""
+    with open_file(path) as stream:
+        try:
+            yield stream, os.fstat(stream.fileno()).st_size
+        except OSError as error:
+            raise refuse(path, "unreadable", f"reading fails ({error.strerror or error})") from None
 
 
-def open_header(path: Path) -> tuple[Any, tuple[int, int, int], npt.NDArray[np.float64]]:
-    """Open and check a NIfTI header: (nibabel image, 3D shape, affine); no voxel is read.
+def open_header(
+    path: Path, limits: GuardConfig = LIMITS
+) -> tuple[Checked, tuple[int, int, int], npt.NDArray[np.float64]]:
+    """Check a scan's header: (what it says, 3D shape, affine); no voxel is read.
 
     Raises:
-        CairnError: with code ``missing``, ``not-nifti``, ``not-3d``, ``too-large``, ``too-thin``, ``voxel-size``,
-            ``affine``, ``scaling`` or ``datatype``.
+        CairnError: with a code of docs/reference/quarantine.md.
     """
-    import nibabel as nib
-    from nibabel.filebasedimages import ImageFileError
-    from nibabel.spatialimages import HeaderDataError
+    with _opened(path) as (stream, size):
+        checked = check(path, stream, size, limits, sparse=True)
+    return checked, checked.shape, checked.affine
 
-    if not path.is_file():
-        raise _fail(path, "missing", "no such file", "Check the path, or remove the scan from the data set.")
-    if path.stat().st_size == 0:
-        raise _fail(path, "truncated", "the file is empty", "Copy the file again from its source.")
+
+def _voxels(path: Path, stream: BinaryIO, checked: Checked, limits: GuardConfig) -> tuple[npt.NDArray[Any], int]:
+    """Voxels as stored, and how many bytes follow them.
+
+    Raises:
+        CairnError: code ``truncated``, ``corrupt`` or ``trailing``.
+    """
+    from nibabel.volumeutils import apply_read_scaling
+
+    stream.seek(0)
+    source = Unpacked(stream) if checked.packed else stream
+    spare = int(limits.max_trailing_kib * 1024)
     try:
-        image: Any = nib.load(path)  # type: ignore[attr-defined]
-    except (ImageFileError, HeaderDataError, *UNREADABLE) as error:
-        raise _fail(path, "not-nifti", f"not a readable NIfTI file ({_first_line(error)})", RECONVERT) from None
-    if not isinstance(image, nib.Nifti1Image | nib.Nifti1Pair):
-        raise _fail(path, "not-nifti", f"a {type(image).__name__}, not NIfTI", "Convert it to .nii.gz.")
-    shape = tuple(int(n) for n in image.shape)
-    if len(shape) > 3 and all(n == 1 for n in shape[3:]):
-        shape = shape[:3]
-    if len(shape) != 3:
-        raise _fail(
-            path, "not-3d", f"{len(shape)}D data of shape {'x'.join(map(str, shape))} where one 3D volume is meant",
-            "Split the series, or average it, into 3D volumes (for DWI: the trace at one b-value).",
-        )  # fmt: skip
-    if min(shape) < 2:
-        raise _fail(path, "too-thin", f"shape {'x'.join(map(str, shape))} is no volume", RECONVERT)
-    if np.prod(np.array(shape, float)) > MAX_VOXELS:
-        raise _fail(path, "too-large", f"shape {'x'.join(map(str, shape))} asks for too much memory", RECONVERT)
-    if np.issubdtype(image.get_data_dtype(), np.complexfloating) or image.get_data_dtype().fields:
-        raise _fail(path, "datatype", f"voxel type {image.get_data_dtype()} is no intensity", RECONVERT)
-    stored = _stored_header(image)
-    if np.isinf(stored["scl_slope"]):
-        raise _fail(path, "scaling", "the slope of the intensity scaling is infinite", RECONVERT)
-    return image, (shape[0], shape[1], shape[2]), _checked_affine(path, image, stored)
+        _skip(source, checked.offset)
+        raw = _exactly(source, checked.bytes)
+        follows = 0  # a gzip file is read to its end: only there is the checksum compared
+        while checked.packed and follows <= spare and (piece := source.read(CHUNK)):
+            follows += len(piece)
+    except EOFError as error:
+        raise refuse(path, "truncated", f"the voxel data cannot be read ({error})") from None
+    except zlib.error as error:
+        raise refuse(path, "corrupt", f"the voxel data cannot be read ({error})") from None
+    follows += source.garbage if isinstance(source, Unpacked) else 0
+    if follows > spare:
+        raise refuse(path, "trailing", f"more than {spare:,} bytes follow the voxels")
+    stored = np.frombuffer(raw, checked.kind).reshape(checked.shape, order="F")
+    if checked.scaling is None:
+        return stored, follows
+    with np.errstate(all="ignore"):
+        return apply_read_scaling(stored, *checked.scaling), follows
 
 
-def _stored_header(image: Any) -> Any:
-    """The header as it stands in the file: nibabel mends zero voxel sizes and drops infinite slopes as it loads."""
-    kind, files = type(image.header), image.file_map
-    with files.get("header", files["image"]).get_prepare_fileobj("rb") as file:
-        return kind(file.read(kind.template_dtype.itemsize), check=False)
+def _skip(source: BinaryIO | Unpacked, count: int) -> None:
+    while count:
+        piece = source.read(min(count, CHUNK))
+        if not piece:
+            raise EOFError("it ends before its voxels begin")
+        count -= len(piece)
 
 
-def _checked_affine(path: Path, image: Any, stored: Any) -> npt.NDArray[np.float64]:
-    affine = np.asarray(image.affine, float)
-    if not np.isfinite(affine).all():
-        raise _fail(path, "affine", "the affine holds NaN or infinity", RECONVERT)
-    zooms = np.linalg.norm(affine[:3, :3], axis=0)
-    header_zooms = np.abs(np.asarray(stored["pixdim"][1:4], float))
-    for values in (zooms, header_zooms):
-        if not ((values >= MIN_ZOOM_MM) & (values <= MAX_ZOOM_MM)).all():
-            sizes = " x ".join(f"{z:g}" for z in values)
-            raise _fail(path, "voxel-size", f"voxel size {sizes} mm is impossible for a head scan", RECONVERT)
-    if abs(np.linalg.det(affine[:3, :3] / zooms)) < 0.1:
-        raise _fail(path, "affine", "the affine is degenerate (its axes are not independent)", RECONVERT)
-    return affine
+def _exactly(source: BinaryIO | Unpacked, count: int) -> bytearray:
+    """``count`` bytes; pages of memory are taken as they are filled, so that a short file takes little."""
+    out, at = bytearray(count), 0
+    with memoryview(out) as view:
+        while at < count:
+            piece = source.read(min(count - at, CHUNK))
+            if not piece:
+                raise EOFError(f"it ends after {at:,} of {count:,} bytes")
+            view[at : at + len(piece)] = piece
+            at += len(piece)
+    return out
 
 
-def _voxels(path: Path, image: Any, shape: tuple[int, int, int]) -> npt.NDArray[Any]:
-    data = np.asarray(image.dataobj).reshape(shape)
-    _check_checksum(path, int(image.dataobj.offset) + data.size * image.get_data_dtype().itemsize)
-    return data
-
-
-def _check_checksum(path: Path, size: int) -> None:
-    """Read a gzip file past its ``size`` bytes: only at its end is the checksum compared, and nibabel stops before."""
-    if path.suffix == ".gz":
-        with gzip.open(path) as file:
-            while file.tell() <= size and file.read(1 << 20):
-                pass
-
-
-def read_scan(path: Path) -> Scan:
+def read_scan(path: Path, limits: GuardConfig = LIMITS) -> Scan:
     """Read and check one 3D scan.
 
     Raises:
-        CairnError: what `open_header` raises; ``truncated`` when data are missing; ``not-finite`` above 1 % NaN or
-            infinite voxels (fewer are set to 0); ``blank`` when the volume is constant.
+        CairnError: with a code of docs/reference/quarantine.md.
     """
-    image, shape, affine = open_header(path)
-    try:
-        raw = _voxels(path, image, shape)
-    except UNREADABLE as error:
-        raise _fail(
-            path, "truncated", f"the voxel data cannot be read ({_first_line(error)})",
-            "Copy the file again from its source.",
-        ) from None  # fmt: skip
-    data = np.asarray(raw, np.float32)
+    with _opened(path) as (stream, size):
+        return scan_from(path, stream, size, limits)
+
+
+def scan_from(path: Path, stream: BinaryIO, size: int, limits: GuardConfig = LIMITS) -> Scan:
+    """What `read_scan` gives, of a stream of ``size`` bytes that is open at its start; ``path`` is for messages."""
+    checked = check(path, stream, size, limits)
+    check_extent(path, checked, limits)
+    stored, follows = _voxels(path, stream, checked, limits)
+    repairs = [*checked.repairs, *([trailing(follows)] if follows else [])]
+    with np.errstate(all="ignore"):
+        data = np.asarray(stored, np.float32)
     bad = ~np.isfinite(data)
-    if bad.mean() > 0.01:
-        raise _fail(path, "not-finite", f"{bad.mean():.0%} of the voxels are NaN or infinite", RECONVERT)
     if bad.any():
+        if bad.mean() > limits.max_not_finite:
+            raise refuse(path, "not-finite", f"{bad.mean():.1%} of the voxels are NaN or infinite")
+        repairs.append(Repair("not-finite", f"{bad.sum()} NaN or infinite voxels were set to 0"))
         data = np.where(bad, np.float32(0), data)
-    if float(data.min()) == float(data.max()):
-        raise _fail(path, "blank", "every voxel has the same value", "Remove the scan, or export it again.")
-    return Scan(data, affine)
+    low, high = float(data.min()), float(data.max())
+    if max(-low, high) > limits.max_intensity:
+        raise refuse(path, "range", f"voxels reach {max(-low, high):g}")
+    if low == high:
+        raise refuse(path, "blank", "every voxel has the same value")
+    return Scan(data, checked.affine, checked.header_flip, tuple(repairs))
 
 
 def read_mask(path: Path) -> npt.NDArray[np.bool_]:
@@ -157,20 +166,21 @@ def read_label_map(path: Path, most: int = 255) -> npt.NDArray[np.uint8]:
     """Read a mask of labels 0 to ``most`` (0 is outside).
 
     Raises:
-        CairnError: what `open_header` raises; ``truncated``; ``not-a-mask`` when values are not integers from 0 to 255;
-            ``unknown-label`` for one beyond ``most``.
+        CairnError: what `open_header` raises; what a scan's voxels may raise; ``not-a-mask`` when values are not
+            integers from 0 to 255; ``unknown-label`` for one beyond ``most``.
     """
-    image, shape, _ = open_header(path)
-    try:
-        data = _voxels(path, image, shape)
-    except UNREADABLE as error:
-        reason = f"the voxel data cannot be read ({_first_line(error)})"
-        raise _fail(path, "truncated", reason, "Copy the file again from its source.") from None
+    with _opened(path) as (stream, size):
+        return labels_from(path, stream, size, most)
+
+
+def labels_from(path: Path, stream: BinaryIO, size: int, most: int = 255) -> npt.NDArray[np.uint8]:
+    """What `read_label_map` gives, of a stream of ``size`` bytes that is open at its start."""
+    data, _ = _voxels(path, stream, check(path, stream, size, LIMITS, sparse=True), LIMITS)
     if not np.isfinite(data).all() or (data != np.round(data)).any() or data.min() < 0 or data.max() > 255:
-        raise _fail(path, "not-a-mask", "not a label mask (integers from 0 to 255)", "Export the mask as uint8.")
+        raise refuse(path, "not-a-mask", "not a label mask (integers from 0 to 255)")
     if data.max() > most:
         reason = f"label {int(data.max())} is beyond {most}, the last one that the task knows"
-        raise _fail(path, "unknown-label", reason, "Mend the mask, or name its labels in 'classes'.")
+        raise refuse(path, "unknown-label", reason)
     return np.asarray(data, np.uint8)
 
 
@@ -185,7 +195,3 @@ def write_scan(path: Path, data: npt.NDArray[Any], affine: npt.NDArray[Any]) -> 
     payload = image.to_bytes()
     with atomic_path(path) as temporary:
         temporary.write_bytes(gzip.compress(payload, 1, mtime=0) if path.suffix == ".gz" else payload)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:120]

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cairn.io.nifti import open_header, read_scan
+from cairn.config.guard import GuardConfig
+from cairn.io.codes import Repair
+from cairn.io.nifti import LIMITS, read_scan
 
 Array = npt.NDArray[Any]
 Volume = npt.NDArray[np.float32]
@@ -33,6 +35,7 @@ class NativeScan:
         stored_shape: shape in the file.
         stored_affine: 4x4 of the file.
         header_flip: whether the file's two transforms, qform and sform, disagree on left and right.
+        repairs: what the guard mended.
     """
 
     path: Path
@@ -41,6 +44,7 @@ class NativeScan:
     stored_shape: tuple[int, int, int]
     stored_affine: Array
     header_flip: bool
+    repairs: tuple[Repair, ...] = ()
 
     @property
     def zooms(self) -> Array:
@@ -59,18 +63,18 @@ class NativeScan:
         return np.ascontiguousarray(to_ras(mask, self.stored_affine)[0])
 
 
-def read_native(path: Path) -> NativeScan:
+def read_native(path: Path, limits: GuardConfig = LIMITS) -> NativeScan:
     """Read a scan through the guard of `cairn.io.nifti` and turn it to RAS order.
 
     Raises:
         CairnError: what `cairn.io.nifti.read_scan` raises.
     """
-    scan = read_scan(path)
+    scan = read_scan(path, limits)
     data, affine = to_ras(scan.data, scan.affine)
     x, y, z = scan.data.shape
     return NativeScan(
-        path, np.ascontiguousarray(data, np.float32), affine, (x, y, z), scan.affine, _header_flip(path)
-    )  # fmt: skip
+        path, np.ascontiguousarray(data, np.float32), affine, (x, y, z), scan.affine, scan.header_flip, scan.repairs
+    )
 
 
 def to_ras(data: Array, affine: Array) -> tuple[Array, Array]:
@@ -80,19 +84,6 @@ def to_ras(data: Array, affine: Array) -> tuple[Array, Array]:
     orientation = nib.io_orientation(affine)
     turned = nib.orientations.apply_orientation(data, orientation)
     return turned, affine @ nib.orientations.inv_ornt_aff(orientation, data.shape)
-
-
-def _header_flip(path: Path) -> bool:
-    """Whether qform and sform, both set, put the patient's left on different sides."""
-    image, _, _ = open_header(path)
-    try:
-        qform, q_code = image.get_qform(coded=True)
-    except ValueError:  # no rotation at all; the scan is placed by its sform
-        return False
-    sform, s_code = image.get_sform(coded=True)
-    if not (q_code and s_code) or qform is None or sform is None:
-        return False
-    return bool(np.linalg.det(qform[:3, :3]) * np.linalg.det(sform[:3, :3]) < 0)
 
 
 def block_mean(data: Array, affine: Array, spacing_mm: float) -> tuple[Volume, Array]:

@@ -101,6 +101,7 @@ def sequence_numbers(volume: Volume, inside: Mask, covered: Mask, scan: NativeSc
         "shape": list(scan.stored_shape),
         "zooms_mm": [_r(z, 3) for z in np.linalg.norm(scan.stored_affine[:3, :3], axis=0)],
         "header_flip": scan.header_flip,
+        "repairs": [{"code": repair.code, "text": repair.text} for repair in scan.repairs],
     }
 
 

@@ -142,7 +142,7 @@ def _as_reference(
     ledger: Ledger, name: str, path: Path, mask_file: Path | None, config: PreprocessConfig, resources: Resources
 ) -> _Reference:
     with ledger.clock("read"):
-        scan = read_native(path)
+        scan = read_native(path, config.guard)
     with ledger.clock("strip"):
         mask, method = brain_mask(scan, config, resources, mask_file)
     with ledger.clock("template affine"):
@@ -180,7 +180,7 @@ def _one(ledger: Ledger, name: str, path: Path, reference: _Reference, grid: _Gr
         scan, to_native = reference.scan, grid.to_reference
     else:
         with ledger.clock("read"):
-            scan = read_native(path)
+            scan = read_native(path, config.guard)
         with ledger.clock("rigid"):
             rigid = rigid_to_reference(reference.coarse, scan, reference.affine, config.registration)
         to_native = rigid.matrix @ grid.to_reference

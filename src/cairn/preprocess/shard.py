@@ -18,9 +18,11 @@ from typing import Any
 import numpy as np
 
 from cairn.config.preprocess import PreprocessConfig
+from cairn.errors import CairnError
 from cairn.io.atomic import disk_errors, sha256, write_bytes, write_json
 from cairn.io.lock import exclusive
 from cairn.io.nifti import write_scan
+from cairn.io.opening import content_hash, refuse_outside
 from cairn.io.shard import PreprocessedSession, merge_shards, write_shard
 from cairn.io.tables import (
     INDEX_COLUMNS,
@@ -209,7 +211,7 @@ def _refuse_doubles(rows: Sequence[Row], root: Path) -> tuple[list[Row], list[di
 
 def _session(rows: Sequence[Row], source: _Source, folder: Path) -> dict[str, Any]:
     """Preprocess one session into ``folder``; what else its `Outcome` holds."""
-    good, quarantine = _unchanged(rows, source.root)
+    good, quarantine = _unchanged(rows, source.root, source.config.guard.follow_links)
     files = {r["sequence"]: source.root / r["path"] for r in good}
     by_sequence = {r["sequence"]: r for r in rows}
     nothing: dict[str, Any] = {"quarantine": quarantine, "row": None, "numbers": {}, "seconds": {}}
@@ -255,12 +257,18 @@ def _numbers(result: SessionResult, rows: Mapping[str, Row], name: str) -> dict[
     }
 
 
-def _unchanged(rows: Iterable[Row], root: Path) -> tuple[list[Row], list[dict[str, str]]]:
-    """Rows whose file is still the one that was indexed; a missing file is left for the reader to name."""
+def _unchanged(rows: Iterable[Row], root: Path, follow_links: bool) -> tuple[list[Row], list[dict[str, str]]]:
+    """Rows whose file lies below ``root`` and is the one that was indexed; the reader names what cannot be read."""
     good, quarantine = [], []
     for row in rows:
         path = root / row["path"]
-        if row["sha256"] != MISSING and path.is_file() and sha256(path) != row["sha256"]:
+        try:
+            if not follow_links:
+                refuse_outside(path, root)
+        except CairnError as error:
+            quarantine.append(_quarantined(row, root, error.code, error.reason, error.remedy))
+            continue
+        if row["sha256"] != MISSING and content_hash(path) not in (None, row["sha256"]):
             reason = "the file is not the one that was indexed (its content changed)."
             quarantine.append(
                 _quarantined(row, root, "changed", reason, "Index the data set again, or restore the file.")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cairn.config.qc import QcConfig
+from cairn.io.codes import REPAIRED
 
 Numbers = Mapping[str, Any]
 
@@ -69,6 +70,9 @@ def _sequence(n: Numbers, limits: QcConfig) -> Iterator[tuple[str, str]]:
         yield "few-levels", f"The scan has {n['levels']} different values."
     if n["header_flip"]:
         yield "left-right", "The header's qform and sform put the patient's left on different sides."
+    for repair in n.get("repairs", ()):
+        if REPAIRED[repair["code"]].flagged and repair["code"] != "left-right":
+            yield "repaired", f"{repair['code']}: {repair['text']}."
 
 
 def _registration(n: Numbers, limits: QcConfig) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ from cairn.preprocess.native import block_mean, read_native
 def test_ras_order_keeps_world_places_and_returns(tmp_path, code):
     shape = (7, 9, 11)
     target = nib.orientations.axcodes2ornt(code)
-    base = np.diag([1.0, 2.0, 3.0, 1.0])
+    base = np.diag([4.0, 5.0, 6.0, 1.0])
     turn = nib.orientations.inv_ornt_aff(nib.orientations.ornt_transform(nib.io_orientation(np.eye(4)), target), shape)
     affine = base @ turn
     data = np.zeros(shape, np.float32)
@@ -30,11 +30,11 @@ def test_ras_order_keeps_world_places_and_returns(tmp_path, code):
 
 def test_a_header_whose_transforms_disagree_on_left_is_noticed(tmp_path):
     data = np.random.default_rng(0).random((8, 8, 8)).astype(np.float32)
-    image = nib.Nifti1Image(data, np.diag([2.0, 2, 2, 1]))
-    image.set_qform(np.diag([2.0, 2, 2, 1]), code=1)
-    image.set_sform(np.diag([-2.0, 2, 2, 1]), code=1)
+    image = nib.Nifti1Image(data, np.diag([8.0, 8, 8, 1]))
+    image.set_qform(np.diag([8.0, 8, 8, 1]), code=1)
+    image.set_sform(np.diag([-8.0, 8, 8, 1]), code=1)
     nib.save(image, tmp_path / "bad.nii.gz")
-    image.set_sform(np.diag([2.0, 2, 2, 1]), code=1)
+    image.set_sform(np.diag([8.0, 8, 8, 1]), code=1)
     nib.save(image, tmp_path / "good.nii.gz")
     assert read_native(tmp_path / "bad.nii.gz").header_flip
     assert not read_native(tmp_path / "good.nii.gz").header_flip

@@ -150,7 +150,7 @@ def test_the_head_is_what_is_not_air_whatever_else_is_bright_or_padded(folder):
 
 def test_nothing_but_air_is_refused(tmp_path):
     data = np.where(np.arange(729).reshape(9, 9, 9) % 2, -1000, -3024).astype(np.int16)
-    write_scan(tmp_path / "a.nii.gz", data, np.eye(4))
+    write_scan(tmp_path / "a.nii.gz", data, np.diag([9.0, 9.0, 9.0, 1.0]))
     with pytest.raises(CairnError, match="the scan is blank"):
         head_region(read_native(tmp_path / "a.nii.gz"))
 

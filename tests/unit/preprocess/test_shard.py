@@ -58,7 +58,7 @@ BAD = {
     "fourd": ("not-3d", _four_d),
     "nan": ("not-finite", _rewritten(_with_nan)),
     "blank": ("blank", _rewritten(lambda d: d * 0)),
-    "zeropixdim": ("voxel-size", lambda p: _raw_header(p, pixdim=[1, 0, 2, 2, 0, 0, 0, 0])),
+    "zeropixdim": ("voxel-size", lambda p: _raw_header(p, pixdim=[1, 0, 2, 2, 0, 0, 0, 0], sform_code=0)),
     "hugevoxel": ("voxel-size", lambda p: _raw_header(p, srow_x=[900, 0, 0, 0])),
     "degenerate": ("affine", lambda p: _raw_header(p, srow_x=[2, 2, 0, 0], srow_y=[0.1, 0, 0, 0])),
     "infslope": ("scaling", lambda p: _raw_header(p, scl_slope=np.inf)),

@@ -12,6 +12,12 @@ from cairn.qc.flags import session_flags
 from cairn.qc.gather import gather
 
 LIMITS = QcConfig()
+
+
+def repaired(code):
+    return with_sequence("T1w", repairs=[{"code": code, "text": "what was seen"}])
+
+
 #  flag, sequence: what must raise it, what must not (just inside the limit)
 CASES = [
     ("brain-volume", "", good(brain_ml=849.0), good(brain_ml=850.0)),
@@ -28,6 +34,8 @@ CASES = [
     ("few-levels", "T1w", with_sequence("T1w", levels=63), with_sequence("T1w", levels=64)),
     ("left-right", "T1w", with_sequence("T1w", header_flip=True), with_sequence("T1w", header_flip=False)),
     ("left-right", "T2w", with_sequence("T2w", mirror_gain=0.0016), with_sequence("T2w", mirror_gain=0.0015)),
+    ("repaired", "T1w", repaired("pixdim"), repaired("extra-axis")),
+    ("repaired", "T1w", repaired("units"), repaired("left-right")),  # which header_flip tells
     ("registration", "T2w", with_sequence("T2w", fit=1.0049), with_sequence("T2w", fit=1.005)),
     ("motion", "T2w", with_sequence("T2w", motion_mm=15.1), with_sequence("T2w", motion_mm=15.0)),
     ("motion", "T2w", with_sequence("T2w", motion_degrees=15.1), with_sequence("T2w", motion_degrees=15.0)),
@@ -44,7 +52,7 @@ def test_a_flag_is_raised_by_what_it_names_and_nothing_else(code, sequence, bad,
 
 def test_every_flag_in_the_source_has_a_case():
     in_source = set(re.findall(r"(?:Flag\(|yield)\s*\(?\s*\"([a-z-]+)\"", inspect.getsource(flags)))
-    assert len(in_source) == 13
+    assert len(in_source) == 14
     assert {code for code, *_ in CASES} == in_source
 
 

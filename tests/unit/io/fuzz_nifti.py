@@ -1,0 +1,57 @@
+"""Fuzzes the guard and the loader with atheris: any exception but `CairnError` is a finding.
+
+Usage: ``python fuzz_nifti.py CORPUS [libFuzzer's options]``; the corpus is seeded with small files, good and hostile.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import sys
+import tempfile
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports(include=["cairn.io", "nibabel.volumeutils", "nibabel.quaternions"]):
+    from cairn.io.nifti import labels_from, scan_from
+
+import numpy as np
+
+from cairn.errors import CairnError
+from cairn.io.codes import REFUSED
+
+LARGEST = 20_000
+PATH = Path("t1.nii.gz")
+
+
+def seed(corpus: Path) -> None:
+    """Write the corpus."""
+    from hostile_files import make_all, small_files
+
+    for number, content in enumerate(small_files()):
+        (corpus / f"small{number}").write_bytes(content)
+        (corpus / f"packed{number}").write_bytes(gzip.compress(content, mtime=0))
+    with tempfile.TemporaryDirectory() as folder:
+        for name, path in make_all(Path(folder) / "a").items():
+            if path.is_file() and not path.is_symlink() and path.stat().st_size <= LARGEST:
+                (corpus / name).write_bytes(path.read_bytes())
+
+
+def one(data: bytes) -> None:
+    """Read ``data`` as a scan and as a mask."""
+    for read in (scan_from, labels_from):
+        try:
+            found = read(PATH, io.BytesIO(data), len(data))
+        except CairnError as error:
+            if error.code not in REFUSED:
+                raise ValueError(error.code) from None
+        else:
+            if read is scan_from and not np.isfinite(found.data).all():
+                raise ValueError("not finite")
+
+
+if __name__ == "__main__":
+    seed(Path(sys.argv[1]))
+    atheris.Setup(sys.argv, one)
+    atheris.Fuzz()
