@@ -6,6 +6,8 @@ nibabel accepts zero voxel sizes, singular affines and infinite slopes, and will
 from __future__ import annotations
 
 import gzip
+import io
+import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +18,11 @@ import numpy.typing as npt
 
 from cairn.errors import CairnError
 from cairn.io.atomic import atomic_path
+from cairn.io.members import is_member, open_member
 
 MAX_VOXELS = 1024**3 // 2  # 2 GiB as float32
 MIN_ZOOM_MM, MAX_ZOOM_MM = 0.05, 30.0
-UNREADABLE = (OSError, EOFError, ValueError, OverflowError, zlib.error)
+UNREADABLE = (OSError, EOFError, ValueError, OverflowError, zlib.error, zipfile.BadZipFile)
 RECONVERT = "Convert the scan again from its DICOM source."
 
 
@@ -52,12 +55,11 @@ def open_header(path: Path) -> tuple[Any, tuple[int, int, int], npt.NDArray[np.f
     from nibabel.filebasedimages import ImageFileError
     from nibabel.spatialimages import HeaderDataError
 
-    if not path.is_file():
-        raise _fail(path, "missing", "no such file", "Check the path, or remove the scan from the data set.")
-    if path.stat().st_size == 0:
-        raise _fail(path, "truncated", "the file is empty", "Copy the file again from its source.")
+    with open_member(path) as opened:
+        if opened.size == 0:
+            raise _fail(path, "truncated", "the file is empty", "Copy the file again from its source.")
     try:
-        image: Any = nib.load(path)  # type: ignore[attr-defined]
+        image: Any = _from_archive(path) if is_member(path) else nib.load(path)  # type: ignore[attr-defined]
     except (ImageFileError, HeaderDataError, *UNREADABLE) as error:
         raise _fail(path, "not-nifti", f"not a readable NIfTI file ({_first_line(error)})", RECONVERT) from None
     if not isinstance(image, nib.Nifti1Image | nib.Nifti1Pair):
@@ -80,6 +82,20 @@ def open_header(path: Path) -> tuple[Any, tuple[int, int, int], npt.NDArray[np.f
     if np.isinf(stored["scl_slope"]):
         raise _fail(path, "scaling", "the slope of the intensity scaling is infinite", RECONVERT)
     return image, (shape[0], shape[1], shape[2]), _checked_affine(path, image, stored)
+
+
+def _from_archive(path: Path) -> Any:
+    """The image of an archive's member: its bytes stay compressed in memory, nothing touches the disk."""
+    import nibabel as nib
+
+    holder = nib.FileHolder(fileobj=_member_stream(path))  # type: ignore[attr-defined]
+    return nib.Nifti1Image.from_file_map({"image": holder})  # type: ignore[attr-defined]
+
+
+def _member_stream(path: Path) -> Any:
+    with open_member(path) as opened:
+        stored = io.BytesIO(opened.file.read())
+    return gzip.GzipFile(fileobj=stored) if path.suffix == ".gz" else stored
 
 
 def _stored_header(image: Any) -> Any:
@@ -113,7 +129,7 @@ def _voxels(path: Path, image: Any, shape: tuple[int, int, int]) -> npt.NDArray[
 def _check_checksum(path: Path, size: int) -> None:
     """Read a gzip file past its ``size`` bytes: only at its end is the checksum compared, and nibabel stops before."""
     if path.suffix == ".gz":
-        with gzip.open(path) as file:
+        with _member_stream(path) if is_member(path) else gzip.open(path) as file:
             while file.tell() <= size and file.read(1 << 20):
                 pass
 
