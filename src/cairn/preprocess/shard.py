@@ -18,8 +18,10 @@ from typing import Any
 import numpy as np
 
 from cairn.config.preprocess import PreprocessConfig
+from cairn.errors import CairnError
 from cairn.io.atomic import disk_errors, sha256, write_bytes, write_json
 from cairn.io.lock import exclusive
+from cairn.io.members import member_sha256
 from cairn.io.nifti import write_scan
 from cairn.io.shard import PreprocessedSession, merge_shards, write_shard
 from cairn.io.tables import (
@@ -259,8 +261,7 @@ def _unchanged(rows: Iterable[Row], root: Path) -> tuple[list[Row], list[dict[st
     """Rows whose file is still the one that was indexed; a missing file is left for the reader to name."""
     good, quarantine = [], []
     for row in rows:
-        path = root / row["path"]
-        if row["sha256"] != MISSING and path.is_file() and sha256(path) != row["sha256"]:
+        if _changed(root / row["path"], row["sha256"]):
             reason = "the file is not the one that was indexed (its content changed)."
             quarantine.append(
                 _quarantined(row, root, "changed", reason, "Index the data set again, or restore the file.")
@@ -268,6 +269,13 @@ def _unchanged(rows: Iterable[Row], root: Path) -> tuple[list[Row], list[dict[st
         else:
             good.append(row)
     return good, quarantine
+
+
+def _changed(path: Path, indexed: str) -> bool:
+    try:
+        return indexed != MISSING and member_sha256(path) != indexed
+    except CairnError:
+        return False  # it cannot be read: the reader says why
 
 
 def _given(files: Mapping[str, Path], source: _Source, subject: str, session: str) -> dict[str, Path]:

@@ -12,7 +12,7 @@ from cairn.datasets.layouts.fomo import walk_sources, walk_subjects
 from cairn.datasets.layouts.place import KINDS, find_base, guess_kind
 from cairn.datasets.layouts.scans import CODES, Leftover, ScanFile, Survey
 from cairn.datasets.layouts.sequences import SEQUENCES, bids_sequence, fomo_sequence
-from cairn.datasets.layouts.walk import Found, Walk, stem_of
+from cairn.datasets.layouts.walk import Found, Walk, Wanted, stem_of
 from cairn.errors import CairnError
 from cairn.io.members import ARCHIVE, INTO
 
@@ -22,18 +22,19 @@ __all__ = [
 ]  # fmt: skip
 
 
-def list_scans(root: Path, kind: str) -> list[ScanFile]:
+def list_scans(root: Path, kind: str, wanted: Wanted | None = None) -> list[ScanFile]:
     """All scans below ``root``, sorted; what cannot be used is left out (`survey` says what and why).
 
     Args:
         root: the folder of the data set, as published.
         kind: one of `KINDS`.
+        wanted: whether a subject's session is asked for; those that are not are not looked into.
 
     Raises:
         CairnError: code ``missing`` where the root is no folder, ``no-scans`` where it holds no scan of the layout.
     """
-    found = survey(root, kind)
-    if found.scans:
+    found = survey(root, kind, wanted)
+    if found.scans or wanted:
         return found.scans
     first = f" ('{found.leftovers[0].path}': {found.leftovers[0].reason})" if found.leftovers else ""
     raise CairnError(
@@ -41,14 +42,14 @@ def list_scans(root: Path, kind: str) -> list[ScanFile]:
     )  # fmt: skip
 
 
-def survey(root: Path, kind: str) -> Survey:
+def survey(root: Path, kind: str, wanted: Wanted | None = None) -> Survey:
     """All scans below ``root``, and all that lies there and cannot be used, with the reason: nothing stops the walk.
 
     Raises:
         CairnError: from `find_base`, where the root is of no such layout at all.
     """
     base, taken = find_base(root, kind)
-    walk, ignore = Walk(root), None
+    walk, ignore = Walk(root, wanted), None
     if kind == "bids":
         ignore = BidsIgnore(base)
         found = walk_bids(walk, base, ignore)

@@ -21,7 +21,8 @@ def walk_bids(walk: Walk, base: Path, ignored: Ignored) -> Iterator[Found]:
     for subject, folder in walk.folders(str(base), "sub-"):
         sessions = list(walk.folders(folder, "ses-"))
         for session, path in sessions or [("1", folder)]:
-            yield from _session(walk, path, subject, session, ignored)
+            if walk.wanted(subject, session):
+                yield from _session(walk, path, subject, session, ignored)
 
 
 def _session(walk: Walk, folder: str, subject: str, session: str, ignored: Ignored) -> Iterator[Found]:

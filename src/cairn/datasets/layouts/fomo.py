@@ -94,20 +94,26 @@ def _subject(walk: Walk, folder: str, label: str, source: tuple[str, ...]) -> It
         walk.leave(folder, "empty")
     sessions = [e for e in entries if e.name.startswith(SESSION)]
     for entry in sessions:
-        if entry.is_dir():
-            session = walk.label(entry.name[4:], entry.path)
-            yield from _folder(walk, walk.entries(entry.path), subject, label, session, entry.path) if session else ()
-        elif entry.name.endswith(ARCHIVE):
-            session = walk.label(entry.name[4:].removesuffix(ARCHIVE), entry.path)
-            yield from _archive(walk, entry, subject, label, session) if session else ()
-        else:
-            walk.leave(entry.path, "misplaced", "neither a session's folder nor its archive (.zip)")
+        yield from _session(walk, entry, subject, label)
     others = [e for e in entries if e not in sessions]
     if others and sessions:
         for entry in (e for e in others if stem_of(e.name)):
             walk.leave(entry.path, "misplaced", "a scan beside the sessions")
-    elif others:
+    elif others and walk.wanted(subject, "1"):
         yield from _folder(walk, others, subject, label, "1", folder)
+
+
+def _session(walk: Walk, entry: Entry, subject: str, label: str) -> Iterator[Found]:
+    folder = entry.is_dir()
+    if not folder and not entry.name.endswith(ARCHIVE):
+        walk.leave(entry.path, "misplaced", "neither a session's folder nor its archive (.zip)")
+        return
+    session = walk.label(entry.name[4:] if folder else entry.name[4:].removesuffix(ARCHIVE), entry.path)
+    if session and walk.wanted(subject, session):
+        if folder:
+            yield from _folder(walk, walk.entries(entry.path), subject, label, session, entry.path)
+        else:
+            yield from _archive(walk, entry, subject, label, session)
 
 
 def _folder(
@@ -131,4 +137,3 @@ def _archive(walk: Walk, archive: Entry, subject: str, label: str, session: str)
             walk.leave(os.path.join(walk.root, scan.path), "misplaced", against)
         else:
             yield named, replace(scan, subject=subject, session=session, sequence=named.sequence)
-

@@ -82,7 +82,9 @@ def _the_one(root: Path, kind: str, found: list[Path]) -> tuple[Path, str]:
             f"{root}: {len(found)} data sets of kind '{kind}' lie here ({names}).", "Point 'root' at one of them.",
             "no-scans",
         )  # fmt: skip
-    taken = "" if found[0] == root else f"Taken: '{found[0].relative_to(root)}', the one folder in it that holds subjects."
+    taken = (
+        "" if found[0] == root else f"Taken: '{found[0].relative_to(root)}', the one folder in it that holds subjects."
+    )
     return found[0], taken
 
 

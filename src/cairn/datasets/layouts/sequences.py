@@ -35,7 +35,10 @@ SPELLINGS = {**SEQUENCES, **NOT_WEIGHTED}
 
 _ENTITY = re.compile(r"^([a-z0-9]+)-([a-z0-9.+]+)$", re.IGNORECASE)
 _B_VALUE = re.compile(r"^b(?:val)?-?(\d+)$")
-_B0, _B_TYPICAL = 50, 1000  # s/mm²: below, no diffusion weighting to speak of; the value that a plain 'dwi' is taken for
+_B0, _B_TYPICAL = (
+    50,
+    1000,
+)  # s/mm²: below, no diffusion weighting to speak of; the value that a plain 'dwi' is taken for
 _DROPPED = ("sub", "ses", "run")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from cairn.datasets.layouts.scans import CODES, Leftover, ScanFile, printable
@@ -19,6 +19,7 @@ OF_AN_IMAGE = (".json", ".bval", ".bvec")
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9+_-]*")
 Found = tuple[Named, ScanFile]
 Entry = os.DirEntry[str]
+Wanted = Callable[[str, str], bool]
 
 
 class Walk:
@@ -26,9 +27,11 @@ class Walk:
 
     Args:
         root: the folder that all paths are relative to.
+        wanted: whether a subject's session is asked for; by default all are.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, wanted: Wanted | None = None) -> None:
+        self.wanted = wanted or (lambda subject, session: True)
         self.root, self._cut = str(root), len(str(root).rstrip("/")) + 1
         self._real = os.path.realpath(root)
         self.leftovers: list[Leftover] = []
@@ -69,7 +72,11 @@ class Walk:
     def folders(self, folder: str, prefix: str) -> Iterator[tuple[str, str]]:
         """Label and path of each subfolder of a prefix (``sub-``)."""
         for entry in self.entries(folder):
-            if entry.name.startswith(prefix) and entry.is_dir() and (label := self.label(entry.name[len(prefix) :], entry.path)):
+            if (
+                entry.name.startswith(prefix)
+                and entry.is_dir()
+                and (label := self.label(entry.name[len(prefix) :], entry.path))
+            ):
                 yield label, entry.path
 
     def label(self, label: str, path: str) -> str:
