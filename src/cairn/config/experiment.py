@@ -25,9 +25,9 @@ class DatasetConfig(Section):
 
     kind: Literal["cohort", "bids", "fomo60k", "fomo300k", "fomo_task", "curiabench"]
     """``cohort``: made by the workflow. ``bids``: ``sub-*/[ses-*/]anat/*.nii.gz``. ``fomo60k``:
-    ``sub_*/ses_*/*.nii.gz``. ``fomo300k``: FOMO45K to 300K, ``PT*/[ds*/]sub-*/ses-*``, folders or zips. ``fomo_task``: a
-    fine-tune set of FOMO25 or FOMO26, ``preprocessed/`` and ``labels/``. ``curiabench``: items for frozen encoders, in
-    CuriaBench's published files. `cairn index PATH` tells which of them a folder is."""
+    ``sub_*/ses_*/*.nii.gz``. ``fomo300k``: FOMO45K to 300K, ``PT*/[ds*/]sub-*/ses-*``, folders or zips.
+    ``fomo_task``: a fine-tune set of FOMO25 or FOMO26, ``preprocessed/`` and ``labels/``. ``curiabench``: items for
+    frozen encoders, in CuriaBench's published files. `cairn index PATH` tells which of them a folder is."""
     shards: int = Field(default=1, ge=1, le=9999)
     """Number of shards; a shard is a job. Some hundred sessions make a good shard. A change remakes all of them."""
     cohort: CohortSet | None = None

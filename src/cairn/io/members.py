@@ -33,7 +33,7 @@ AGAIN = "Download the archive again, and test it with `unzip -t`."
 
 @dataclass(frozen=True)
 class Opened:
-    """An open scan: a seekable binary file, its size in bytes, and when it was last changed (of a member: its archive)."""
+    """An open scan: a seekable binary file, its size in bytes, when it (of a member: its archive) was last changed."""
 
     file: BinaryIO
     size: int
@@ -42,7 +42,7 @@ class Opened:
 
 @dataclass(frozen=True)
 class Member:
-    """What an archive's list says of one member; ``code`` and ``reason`` say why it is refused, empty where it is not."""
+    """What an archive's list says of one member; ``code`` and ``reason`` say why it is refused, if it is."""
 
     name: str
     size: int

@@ -70,6 +70,7 @@ class BidsIgnore:
         )
 
     def __call__(self, path: str) -> bool:
+        """Whether a path, of which the base is a part, is left out."""
         if self._spec is None or not self._spec.match_file(path[self._cut :]):
             return False
         self.count += 1

@@ -51,6 +51,10 @@ def walk_sources(walk: Walk, base: Path) -> Iterator[Found]:
     if any(map(_is_subject, entries)):
         yield from _subjects(walk, entries, own_source(base))
         return
+    if is_source(base):
+        for part in (e for e in entries if e.is_dir()):
+            yield from _subjects(walk, walk.entries(part.path), (*own_source(base), part.name))
+        return
     for source in (e for e in entries if e.is_dir()):
         if SOURCE.match(source.name):
             yield from _source(walk, source)
@@ -66,6 +70,11 @@ def _source(walk: Walk, source: Entry) -> Iterator[Found]:
     yield from _subjects(walk, inside, (source.name,))
     for part in parts:
         yield from _subjects(walk, walk.entries(part.path), (source.name, part.name))
+
+
+def is_source(folder: Path) -> bool:
+    """Whether a folder is called as a source is (``PT001_OASIS1``)."""
+    return SOURCE.match(os.path.basename(os.path.abspath(folder))) is not None
 
 
 def own_source(base: Path) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from cairn.datasets.layouts.bids import FOLDERS
-from cairn.datasets.layouts.fomo import SESSION, SOURCE, SUBJECT
+from cairn.datasets.layouts.fomo import SESSION, SOURCE, SUBJECT, is_source
 from cairn.datasets.layouts.walk import stem_of
 from cairn.errors import CairnError
 from cairn.io.members import ARCHIVE
@@ -29,8 +29,8 @@ def find_base(root: Path, kind: str) -> tuple[Path, str]:
     """The folder that holds the subjects (of ``fomo300k``, the sources), and a sentence where it is not the root.
 
     Raises:
-        CairnError: code ``missing`` for a root that is no folder; ``no-scans`` where no such folder is found at the root
-            or one level below (of a fine-tune set: two), or where there are several.
+        CairnError: code ``missing`` for a root that is no folder; ``no-scans`` where no such folder is found at the
+            root or one level below (of a fine-tune set: three), or where there are several.
     """
     if not root.is_dir():
         raise CairnError(f"{root}: no such folder.", "Mend 'root' of the data set in the configuration.", "missing")
@@ -159,6 +159,8 @@ def _has_subjects(folder: Path) -> bool:
 
 
 def _has_sources(folder: Path) -> bool:
+    if is_source(folder):
+        return any(map(_has_subjects, _folders(folder)))
     sources = (p for p in _folders(folder) if SOURCE.match(p.name))
     return any(_has_subjects(source) or any(map(_has_subjects, _folders(source))) for source in sources)
 

@@ -1,4 +1,4 @@
-"""One table of sequence names: what BIDS, FOMO25, FOMO26 and FOMO60K to FOMO300K call a sequence, and what Cairn does."""
+"""One table of sequence names: what BIDS, FOMO25, FOMO26 and FOMO60K to 300K call a sequence, and what Cairn does."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Named:
 
 
 def fomo_name(stem: str) -> Named:
-    """Read a FOMO file name without suffix: ``t1``, ``t1_2`` (a repeat), ``dwi_b1000``, ``acq-hires_run-2_t1w``, ``scan``.
+    """Read a FOMO file name without suffix: ``t1``, ``t1_2`` (a repeat), ``dwi_b1000``, ``run-2_t1w``, ``scan``.
 
     What is not in the table is ``unknown``, never left out: the image may tell what it is.
     """
@@ -69,7 +69,7 @@ def fomo_name(stem: str) -> Named:
     whole = "_".join(words)
     if whole in SPELLINGS:
         return Named(SPELLINGS[whole], repeat=repeat)
-    entities = dict(m.groups() for w in words if (m := _ENTITY.match(w)) and not _B_VALUE.match(w))
+    entities = {m[1]: m[2] for w in words if (m := _ENTITY.match(w)) and not _B_VALUE.match(w)}
     plain = [w for w in words if w not in {f"{key}-{value}" for key, value in entities.items()}]
     shells = [int(m[1]) for w in plain if (m := _B_VALUE.match(w))]
     base = SPELLINGS.get("_".join(w for w in plain if not _B_VALUE.match(w)) or ("dwi" if shells else ""), UNKNOWN)
