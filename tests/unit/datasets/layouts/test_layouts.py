@@ -34,7 +34,8 @@ def test_fomo_names(stem, sequence):
     [("sub-1_T1w", "T1w"), ("sub-1_ses-2_run-02_T1w", "T1w_2"), ("sub-1_ce-gd_T1w", "T1c"),
      ("sub-1_desc-adc_dwi", "ADC"),
      ("sub-1_acq-hires_FLAIR", "FLAIR_hires"), ("sub-1_part-phase_swi", None), ("sub-1_bold", None),
-     ("sub-1_dir-AP_dwi", "DWI_AP"), ("sub-1_UNIT1", "T1w"), ("sub-1_T1map", None), ("sub-1_part-mag_T2starw", "T2star"),
+     ("sub-1_dir-AP_dwi", "DWI_AP"), ("sub-1_UNIT1", "T1w"), ("sub-1_T1map", None),
+     ("sub-1_part-mag_T2starw", "T2star"),
      ("sub-1_acq-a_rec-b_run-x_T2w", "T2w_ab")],
 )  # fmt: skip
 def test_bids_names(stem, sequence):
