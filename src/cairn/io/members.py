@@ -80,7 +80,9 @@ def open_member(path: Path) -> Iterator[Opened]:
 def _plain(path: Path, file: Path) -> BinaryIO:
     try:
         if not stat.S_ISREG(os.stat(file).st_mode):  # opening a pipe would wait for its writer
-            raise CairnError(f"{path}: not a plain file.", "Remove it from the data set.", "missing")
+            raise CairnError(
+                f"{path}: no such file, but a folder, pipe or device.", "Remove it from the data set.", "missing"
+            )
         return open(file, "rb")
     except FileNotFoundError:
         remedy = "Check the path, or remove the scan from the data set."
