@@ -9,7 +9,7 @@ from typing import Any
 
 from cairn.datasets.layouts import Survey, survey
 from cairn.datasets.layouts.place import guess_kind
-from cairn.datasets.layouts.scans import printable
+from cairn.datasets.layouts.scans import visible
 from cairn.datasets.people import TABLES, participants, person
 from cairn.errors import CairnError
 from cairn.io.tables import MISSING
@@ -41,10 +41,11 @@ def take_inventory(root: Path, kind: str = "", headers: bool = False) -> dict[st
         people = _people(found)
     except CairnError as error:
         unused.append(_refused("participants.tsv", error))
-    refused = list(_bad_headers(found)) if headers else []
+    refused = list(_bad_headers(found, {u["path"] for u in unused})) if headers else []
+    lost = {scan.path for scan in found.scans} & {u["path"] for u in (*unused, *refused)}
     return {
         "root": str(root), "kind": kind, "why": why, "taken": found.taken,
-        "scans": len(found.scans), "usable": len(found.scans) - len(refused),
+        "scans": len(found.scans), "usable": len(found.scans) - len(lost),
         "sessions": len({(s.subject, s.session) for s in found.scans}),
         "subjects": len({s.subject for s in found.scans}), "bytes": sum(s.size for s in found.scans),
         "sequences": dict(Counter(s.sequence.split("_")[0] for s in found.scans).most_common()),
@@ -72,10 +73,10 @@ def _tables(found: Survey) -> Iterator[tuple[str, dict[str, Any]]]:
                 break
 
 
-def _bad_headers(found: Survey) -> Iterator[dict[str, str]]:
+def _bad_headers(found: Survey, known: set[str]) -> Iterator[dict[str, str]]:
     from cairn.io.nifti import open_header
 
-    for scan in found.scans:
+    for scan in (s for s in found.scans if s.path not in known):
         try:
             open_header(found.root / scan.path)
         except CairnError as error:
@@ -83,7 +84,7 @@ def _bad_headers(found: Survey) -> Iterator[dict[str, str]]:
 
 
 def _refused(path: str, error: CairnError) -> dict[str, str]:
-    return {"path": path, "code": error.code, "reason": printable(error.reason), "remedy": error.remedy}
+    return {"path": path, "code": error.code, "reason": visible(error.reason), "remedy": error.remedy}
 
 
 def inventory_lines(found: dict[str, Any]) -> list[str]:

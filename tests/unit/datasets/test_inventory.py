@@ -65,7 +65,7 @@ def test_the_command_prints_or_gives_data_and_ends_by_what_can_be_used(tmp_path)
     (tmp_path / "good/sub-01/anat/sub-01_T1w\nx.nii.gz").touch()
     told = CliRunner().invoke(app, ["index", str(tmp_path / "good")])
     assert told.exit_code == 0
-    assert "sub-01/anat/sub-01_T1w\\nx.nii.gz: the name cannot be used" in told.stdout
+    assert "sub-01/anat/sub-01_T1w␊x.nii.gz: the name cannot be used" in told.stdout
     data = json.loads(CliRunner().invoke(app, ["index", str(tmp_path / "good"), "--json"]).stdout)
     assert (data["kind"], data["scans"], len(data["unused"])) == ("bids", 7, 1)
     (tmp_path / "bad/sub_1/ses_1").mkdir(parents=True)

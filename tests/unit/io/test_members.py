@@ -90,9 +90,15 @@ def test_a_hostile_archive_is_left_out_by_code_and_stops_nothing(what, packed):
     (root / "sub-1/ses-2.zip").parent.mkdir(exist_ok=True)
     make(root / "sub-1/ses-2.zip")
     found = survey(root, "fomo60k")
-    assert [s.session for s in found.scans] == ["1"]
+    refused = [s.path for s in found.scans if s.session == "2"]
+    assert [s.session for s in found.scans if s.session != "2"] == ["1"]
     assert {u.code for u in found.leftovers} == {code}
     assert all(u.path.startswith("sub-1/ses-2.zip") and u.reason and u.remedy for u in found.leftovers)
+    assert set(refused) <= {u.path for u in found.leftovers}
+    if code not in ("suffix", "misplaced") and what != "too-many":
+        assert len(refused) == 1, "its loss is seen by the workflow"
+        with pytest.raises(CairnError):
+            read_scan(root / refused[0])
 
 
 def refusal(path):

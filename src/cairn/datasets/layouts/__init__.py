@@ -23,7 +23,7 @@ __all__ = [
 
 
 def list_scans(root: Path, kind: str, wanted: Wanted | None = None) -> list[ScanFile]:
-    """All scans below ``root``, sorted; what cannot be used is left out (`survey` says what and why).
+    """All scans below ``root``, sorted; what is none is left out (`survey` says what and why).
 
     Args:
         root: the folder of the data set, as published.
@@ -70,7 +70,8 @@ def _once(walk: Walk, session: list[Found]) -> list[Found]:
     there: dict[str, str] = {}
     kept = []
     for named, scan in sorted(session, key=lambda f: (f"{ARCHIVE}{INTO}" in f[1].path, f[1].path)):
-        stem = stem_of(scan.path.rpartition("/")[2])
+        name = scan.path.rpartition("/")[2]
+        stem = stem_of(name) or name
         if stem in there:
             walk.leave(f"{walk.root}/{scan.path}", "duplicate", there[stem])
         else:

@@ -46,8 +46,8 @@ def _scans(walk: Walk, folder: Entry, subject: str, session: str, ignored: Ignor
             walk.leave(entry.path, "misplaced", against)
         elif named is None:
             walk.leave(entry.path, "sequence", _suffix(stem))
-        elif found := walk.scan(entry, subject, session, named):
-            yield found
+        else:
+            yield walk.scan(entry, subject, session, named)
 
 
 def _suffix(stem: str) -> str:

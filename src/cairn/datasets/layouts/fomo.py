@@ -15,7 +15,7 @@ from pathlib import Path
 
 from cairn.datasets.layouts.sequences import fomo_name
 from cairn.datasets.layouts.walk import Entry, Found, Walk, contradiction, stem_of
-from cairn.io.members import ARCHIVE
+from cairn.io.members import ARCHIVE, INTO
 
 SUBJECT, SESSION = ("sub-", "sub_"), ("ses-", "ses_")
 SOURCE = re.compile(r"PT\d+")
@@ -134,13 +134,13 @@ def _folder(
         against = contradiction(stem, label, session)
         if against:
             walk.leave(entry.path, "misplaced", against)
-        elif found := walk.scan(entry, subject, session, fomo_name(stem)):
-            yield found
+        else:
+            yield walk.scan(entry, subject, session, fomo_name(stem))
 
 
 def _archive(walk: Walk, archive: Entry, subject: str, label: str, session: str) -> Iterator[Found]:
     for name, scan in walk.members(archive):
-        inside = scan.path.rpartition("!/")[2]
+        inside = scan.path.partition(INTO)[2]
         against, named = contradiction(inside, label, session), fomo_name(stem_of(name))
         if against:
             walk.leave(os.path.join(walk.root, scan.path), "misplaced", against)

@@ -32,7 +32,7 @@ CODES: Mapping[str, tuple[str, str]] = {
     "empty": ("holds no scan", "Download it again, or remove the folder."),
     "symlink": (
         "the link leads out of the data set's folder, to {why}",
-        "Put the file itself there (for a download: into a local folder, not a cache), or point 'root' further up.",
+        "Put the file itself there (of a download: not in a cache), or allow it: preprocess.guard.follow_links.",
     ),
     "dangling": ("the link leads nowhere", "Fetch the file that it stands for (`datalad get`, `git annex get`)."),
     "unreadable": ("may not be read ({why})", "Give whoever runs Cairn the right to read it."),
@@ -59,6 +59,8 @@ class Leftover:
 class Survey:
     """What lies below a root.
 
+    A file that would be a scan of a known session but for its own fault (a link out of the tree, a hostile archive)
+    stands among both: preprocessing then refuses it into ``quarantine.tsv``, and no scan is lost without a word.
     ``base`` is the folder that holds the subjects (the root, or one below it), ``taken`` says so where it is not the
     root; ``ignored`` counts what a ``.bidsignore`` leaves out.
     """
@@ -72,6 +74,9 @@ class Survey:
     ignored: int = 0
 
 
-def printable(path: str) -> str:
-    """A path that may hold anything, on one line: control characters and bytes that are no UTF-8 as escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in path)
+def visible(path: str) -> str:
+    """A path that may hold anything, as a table can hold it: control characters as their pictures (a line break ``␊``),
+    bytes that are no UTF-8 as ``�``. A scan of such a path is looked for in vain, and so refused by name.
+    """
+    pictures = {c: 0x2400 + c for c in range(32)} | {127: 0x2421}
+    return path.translate(pictures).encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from cairn.datasets.layouts.scans import CODES, Leftover, ScanFile, printable
+from cairn.datasets.layouts.scans import CODES, Leftover, ScanFile, visible
 from cairn.datasets.layouts.sequences import Named
 from cairn.errors import CairnError
 from cairn.io.members import ARCHIVE, INTO, list_members
@@ -35,27 +35,32 @@ class Walk:
         self.root, self._cut = str(root), len(str(root).rstrip("/")) + 1
         self._real = os.path.realpath(root)
         self.leftovers: list[Leftover] = []
+        self._noted: set[str] = set()
 
     def relative(self, path: str) -> str:
         """A path below the root, relative to it."""
         return path[self._cut :]
 
     def leave(self, path: str, code: str, why: str = "") -> None:
-        """Note what cannot be used, by its full path."""
-        reason, remedy = CODES[code]
-        self.leftovers.append(Leftover(printable(self.relative(path)), code, reason.format(why=printable(why)), remedy))
+        """Note what cannot be used, by its full path; of several reasons the first."""
+        if path not in self._noted:
+            self._noted.add(path)
+            reason, remedy = CODES[code]
+            self.leftovers.append(Leftover(visible(self.relative(path)), code, reason.format(why=visible(why)), remedy))
 
     def entries(self, folder: str) -> list[Entry]:
-        """What lies in a folder, sorted by name, hidden files and whatever must not be followed left out."""
+        """What lies in a folder, sorted by name, hidden files left out; names and links no reader takes are noted."""
         try:
             with os.scandir(folder) as found:
                 listed = sorted((e for e in found if not e.name.startswith(".")), key=lambda e: e.name)
         except OSError as error:
             self.leave(folder, "unreadable", error.strerror or "?")
             return []
-        return [e for e in listed if self._usable(e)]
+        for entry in listed:
+            self._judge(entry)
+        return listed
 
-    def _usable(self, entry: Entry) -> bool:
+    def _judge(self, entry: Entry) -> None:
         why = _bad_name(entry.name)
         if why:
             self.leave(entry.path, "bad-name", why)
@@ -63,11 +68,8 @@ class Walk:
             target = os.path.realpath(entry.path)
             if not os.path.exists(target):
                 self.leave(entry.path, "dangling")
-                return False
-            if os.path.commonpath([target, self._real]) != self._real:
+            elif os.path.commonpath([target, self._real]) != self._real:
                 self.leave(entry.path, "symlink", target)
-                return False
-        return not why
 
     def folders(self, folder: str, prefix: str) -> Iterator[tuple[str, str]]:
         """Label and path of each subfolder of a prefix (``sub-``)."""
@@ -86,18 +88,17 @@ class Walk:
         self.leave(path, "bad-name", f"'{label}' is no identifier")
         return ""
 
-    def scan(self, entry: Entry, subject: str, session: str, named: Named) -> Found | None:
-        """The scan that an entry is; None, and noted, where it is gone or may not be seen."""
+    def scan(self, entry: Entry, subject: str, session: str, named: Named) -> Found:
+        """The scan that an entry is, or would be: what is wrong with it is noted here and refused by its reader."""
+        size, moment = 0, 0
         try:
             status = entry.stat()
+            size, moment = status.st_size, status.st_mtime_ns
+            if not stat.S_ISREG(status.st_mode):
+                self.leave(entry.path, "unreadable", "no plain file")
         except OSError as error:
             self.leave(entry.path, "unreadable", error.strerror or "?")
-            return None
-        if not stat.S_ISREG(status.st_mode):
-            self.leave(entry.path, "unreadable", "no plain file")
-            return None
-        path = self.relative(entry.path)
-        return named, ScanFile(subject, session, named.sequence, path, status.st_size, status.st_mtime_ns)
+        return named, ScanFile(subject, session, named.sequence, visible(self.relative(entry.path)), size, moment)
 
     def images(self, entries: Iterable[Entry]) -> Iterator[tuple[str, Entry]]:
         """Stem and entry of each NIfTI file; what else lies there is noted, other than sidecars of images."""
@@ -123,21 +124,23 @@ class Walk:
             self.leave(entry.path, "suffix", name[name.find(".") :] if "." in name else name)
 
     def members(self, archive: Entry) -> Iterator[tuple[str, ScanFile]]:
-        """File name and scan, still without a name, of each NIfTI file in an archive; what is refused is noted."""
+        """File name and scan, still without a name, of each NIfTI file in an archive; what is refused is noted too.
+
+        An archive that cannot be used at all stands for its scans: its reader refuses it.
+        """
         try:
             listed, moment = list_members(Path(archive.path)), archive.stat().st_mtime_ns
         except CairnError as error:
             self.leave(archive.path, error.code if error.code in CODES else "archive", error.reason.rstrip("."))
+            yield archive.name, ScanFile("", "", "", visible(self.relative(archive.path)), 0, 0)
             return
         for member in listed:
             path, name = f"{archive.path}{INTO}{member.name}", member.name.rpartition("/")[2]
             why = _bad_name(member.name)
-            if member.code:
-                self.leave(path, member.code, member.reason)
-            elif why:
-                self.leave(path, "bad-name", why)
-            elif stem_of(name):
-                yield name, ScanFile("", "", "", self.relative(path), member.size, moment)
+            if member.code or why:
+                self.leave(path, member.code or "bad-name", member.reason or why)
+            if stem_of(name):
+                yield name, ScanFile("", "", "", visible(self.relative(path)), member.size, moment)
             elif not name.endswith(SIDECARS):
                 self.leave(path, "suffix", name[name.find(".") :] if "." in name else name)
 
