@@ -209,6 +209,28 @@ def why(
         show(as_lines(found, everything))
 
 
+@app.command()
+def index(
+    path: Annotated[Path, typer.Argument(help="Folder of a data set, as downloaded.")],
+    kind: Annotated[str, typer.Option(help="bids, fomo60k, fomo300k or fomo_task; default: what it looks like.")] = "",
+    headers: Annotated[bool, typer.Option("--headers", help="Open the header of every scan too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="All of it as JSON, every file that cannot be used.")] = False,
+) -> None:
+    """What a folder of scans holds, and what in it cannot be used and why, before anything is configured.
+
+    Ends with status 1 when no scan can be used.
+    """
+    from cairn.datasets.inventory import inventory_lines, take_inventory
+    from cairn.datasets.layouts import KINDS
+
+    if kind and kind not in KINDS:
+        raise CairnError(f"No layout '{kind}'.", f"Known are {', '.join(KINDS)}.", "unknown")
+    found = take_inventory(path, kind, headers)
+    print(json.dumps(found, indent=1, ensure_ascii=False) if as_json else "\n".join(inventory_lines(found)))
+    if not found["usable"]:
+        raise typer.Exit(1)
+
+
 @bench.command("list")
 def bench_list(
     registry: Annotated[Path, typer.Option(help="The list of tasks.")] = Path("config/curiabench.yaml"),

@@ -23,9 +23,11 @@ NAME = r"^[a-z0-9][a-z0-9_]*$"
 class DatasetConfig(Section):
     """One data set: a part of the embedded cohort, or a folder of real scans."""
 
-    kind: Literal["cohort", "bids", "fomo60k", "curiabench"]
+    kind: Literal["cohort", "bids", "fomo60k", "fomo300k", "fomo_task", "curiabench"]
     """``cohort``: made by the workflow. ``bids``: ``sub-*/[ses-*/]anat/*.nii.gz``. ``fomo60k``:
-    ``sub_*/ses_*/*.nii.gz``. ``curiabench``: items for frozen encoders, in CuriaBench's published files."""
+    ``sub_*/ses_*/*.nii.gz``. ``fomo300k``: FOMO45K to 300K, ``PT*/[ds*/]sub-*/ses-*``, folders or zips.
+    ``fomo_task``: a fine-tune set of FOMO25 or FOMO26, ``preprocessed/`` and ``labels/``. ``curiabench``: items for
+    frozen encoders, in CuriaBench's published files. `cairn index PATH` tells which of them a folder is."""
     shards: int = Field(default=1, ge=1, le=9999)
     """Number of shards; a shard is a job. Some hundred sessions make a good shard. A change remakes all of them."""
     cohort: CohortSet | None = None
@@ -36,7 +38,7 @@ class DatasetConfig(Section):
     """Which of CuriaBench's files; for kind ``curiabench``."""
     labels: str = ""
     """Labels of a real data set: a table (columns ``subject session value mask mask_sequence``), or FOMO's label
-    folder."""
+    folder. Default for kind ``fomo_task``: those beside its scans."""
     identities: str = ""
     """Name space of the subject identifiers: within one, equal identifiers are one person. Default: the root folder."""
     predict: tuple[str, ...] = ()

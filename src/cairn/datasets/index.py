@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from cairn.datasets.layouts import list_scans
-from cairn.datasets.people import participants
+from cairn.datasets.people import participants, person
 from cairn.errors import CairnError
 from cairn.io.atomic import atomic_path
+from cairn.io.members import content_hash
 from cairn.io.nifti import open_header
-from cairn.io.opening import content_hash
 from cairn.io.sharding import shard_of
 from cairn.io.tables import INDEX_COLUMNS, MISSING, read_table, write_table
 
@@ -24,16 +24,14 @@ def index_shard(root: Path, kind: str, dataset: str, shard: int, shards: int, ou
     Raises:
         CairnError: from `list_scans`, or when ``participants.tsv`` names a subject twice.
     """
-    people = participants(root)
+    people = participants(root, kind)
     rows: list[dict[str, Any]] = []
-    for scan in list_scans(root, kind):
-        if shard_of(scan.subject, scan.session, shards) != shard:
-            continue
-        who = people.get(scan.subject, {})
+    for scan in list_scans(root, kind, lambda subject, session: shard_of(subject, session, shards) == shard):
+        who = person(people, scan.subject, scan.session)
         rows.append({
             "dataset": dataset, "subject": scan.subject, "session": scan.session, "sequence": scan.sequence,
             "path": scan.path, "sha256": content_hash(root / scan.path), **_header(root / scan.path),
-            "age": who.get("age"), "sex": who.get("sex"), "site": who.get("site"), "split": None,
+            **who, "split": None,
         })  # fmt: skip
     write_table(out, rows, INDEX_COLUMNS)
     return {(root / row["path"]).as_posix(): row["sha256"] for row in rows if row["sha256"]}

@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from cairn.datasets.layouts.place import find_labels
 from cairn.errors import CairnError
 from cairn.io.atomic import sha256
 from cairn.io.nifti import open_header, read_label_map
@@ -45,12 +46,14 @@ def fomo_labels(
 ) -> None:  # fmt: skip
     """Read FOMO's label tree: ``sub_X/ses_1/{label,labels}.txt`` or ``seg.nii.gz``, with or without the session folder.
 
+    ``folder`` holds the subjects, or is the fine-tune set as downloaded, in which they lie under ``labels``.
+
     Raises:
         CairnError: when the folder is missing or holds no label; see also `check_labels`.
     """
     if not folder.is_dir():
         raise CairnError(f"{folder}: no such folder.", "Mend 'labels' of the data set in the configuration.", "missing")
-    rows = []
+    folder, rows = find_labels(folder), []
     for subject in sorted(p for p in folder.iterdir() if p.is_dir() and p.name.startswith(("sub_", "sub-"))):
         sessions = sorted(p for p in subject.iterdir() if p.is_dir() and p.name.startswith(("ses_", "ses-")))
         for session in sessions or [subject]:
@@ -65,7 +68,7 @@ def fomo_labels(
 def label_files(source: Path) -> list[Path]:
     """The files that labels are read from: a table and the masks that it names, or those of FOMO's tree."""
     if source.is_dir():
-        return sorted(p for p in source.rglob("*") if p.name.startswith(("label", "seg")))
+        return sorted(p for p in find_labels(source).rglob("*") if p.name.startswith(("label", "seg")))
     masks = {source.parent / row["mask"] for row in read_table(source, LABEL_COLUMNS) if row["mask"] != MISSING}
     return [source, *sorted(masks)]
 

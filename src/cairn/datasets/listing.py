@@ -13,8 +13,9 @@ import json
 from pathlib import Path
 
 from cairn.datasets.layouts import ScanFile, list_scans
-from cairn.datasets.people import participants
-from cairn.io.atomic import read_json, sha256, write_json
+from cairn.datasets.people import participants, person
+from cairn.io.atomic import read_json, write_json
+from cairn.io.members import member_sha256
 from cairn.io.sharding import shard_name, shard_of
 from cairn.io.tables import read_table
 
@@ -26,7 +27,7 @@ class Listing:
 
     Args:
         root: folder of the data set.
-        kind: ``bids`` or ``fomo60k``.
+        kind: one of `cairn.datasets.layouts.KINDS`.
         shards: number of shards.
         tokens: JSON file of the tokens; it belongs to the results.
         met: JSON file of this machine's last look.
@@ -35,7 +36,7 @@ class Listing:
 
     def __init__(self, root: Path, kind: str, shards: int, tokens: Path, met: Path, index: Path) -> None:
         self.root, self._index = root, index
-        self._people = participants(root)
+        self._people = participants(root, kind)
         self.by_shard: dict[str, list[ScanFile]] = {}
         for scan in list_scans(root, kind):
             name = shard_name(shard_of(scan.subject, scan.session, shards))
@@ -51,8 +52,9 @@ class Listing:
     def fingerprint(self, shard: str) -> str:
         """Hash over the shard's scans (names, tokens) and what is said of their people."""
         rows = [(s.path, s.subject, s.session, s.sequence, self._tokens[s.path]) for s in self.by_shard[shard]]
-        people = sorted({s.subject for s in self.by_shard[shard]} & set(self._people))
-        return hashlib.sha256(json.dumps([rows, [self._people[p] for p in people]]).encode()).hexdigest()[:16]
+        sessions = sorted({(s.subject, s.session) for s in self.by_shard[shard]})
+        people = [person(self._people, *session) for session in sessions]
+        return hashlib.sha256(json.dumps([rows, people]).encode()).hexdigest()[:16]
 
     def _remember(self, memory: Path, met: Path) -> dict[str, str]:
         known: dict[str, dict[str, str]] = read_json(memory) if memory.is_file() else {}
@@ -77,7 +79,7 @@ class Listing:
             return now
         for token in [t for t, digest in contents.items() if not digest]:
             contents[token] = self._indexed(path)  # it was indexed since, or it never will be
-        digest = sha256(self.root / path)
+        digest = member_sha256(self.root / path)
         for token, other in contents.items():
             if other == digest:
                 return token

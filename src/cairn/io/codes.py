@@ -61,6 +61,14 @@ FILE: Mapping[str, Code] = {
         "The file unpacks to far more than a scan would (a gzip bomb, or an all but blank volume).",
         "Look at the scan; where it is right, raise preprocess.guard.max_compression_ratio.",
     ),
+    "archive": Code("The zip archive, or the scan's place in it, is damaged.", AGAIN),
+    "member": Code(
+        "A name in the zip archive leads out of it, or it is no plain file.", "Take no archive from that source."
+    ),
+    "encrypted": Code(
+        "The scan in the zip archive is encrypted.", "Unpack it with its password, and remove the archive."
+    ),
+    "bomb": Code("The zip archive would unpack to far more than scans would.", "Take no archive from that source."),
     "trailing": Code("Much more data follow than the header accounts for.", RECONVERT),
     "changed": Code(
         "The file is not the one that was indexed.", "Index the data set again, or restore the file."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import os
+import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +18,8 @@ from cairn.config.guard import GuardConfig
 from cairn.io.atomic import atomic_path
 from cairn.io.codes import Repair, refuse
 from cairn.io.guard import Checked, check, check_extent, trailing
-from cairn.io.opening import CHUNK, Unpacked, open_file
+from cairn.io.members import open_member
+from cairn.io.opening import CHUNK, Unpacked
 
 LIMITS = GuardConfig()
 
@@ -48,12 +49,14 @@ class Scan:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
-    """A scan's file and its size; the one place where scans are opened."""
-    with open_file(path) as stream:
+    """A scan's file, which may lie in an archive, and its size; the one place where scans are opened."""
+    with open_member(path) as opened:
         try:
-            yield stream, os.fstat(stream.fileno()).st_size
+            yield opened.file, opened.size
         except OSError as error:
             raise refuse(path, "unreadable", f"reading fails ({error.strerror or error})") from None
+        except zipfile.BadZipFile as error:
+            raise refuse(path, "archive", f"the archive is damaged there ({error})") from None
 
 
 def open_header(

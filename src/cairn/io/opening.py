@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import stat
 import zlib
@@ -69,18 +68,6 @@ def refuse_outside(path: Path, root: Path) -> None:
     real, inside = os.path.realpath(path), os.path.realpath(root)
     if os.path.commonpath([real, inside]) != inside:
         raise refuse(path, "outside-root", f"a symbolic link leads out of '{root}'")
-
-
-def content_hash(path: Path) -> str | None:
-    """Hex SHA-256 of a scan's file; None of one that cannot be read, which the guard refuses by name later on."""
-    try:
-        with open_file(path) as file:
-            digest = hashlib.sha256()
-            while piece := file.read(CHUNK):
-                digest.update(piece)
-            return digest.hexdigest()
-    except (CairnError, OSError):
-        return None
 
 
 class Unpacked:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from cairn.io.atomic import atomic_path, read_json, sha256, write_json
+from cairn.io.members import split_member
 
 LOCK, MADE, RESULT, MARK = "lock", "made", "result.json", "made.json"
 DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError)
@@ -33,7 +34,7 @@ def key_of(**parts: Any) -> str:
 def stamp(path: Path) -> list[int] | None:
     """Size and time of a file, or None: an index names its content, but a file may have changed since."""
     try:
-        found = path.stat()
+        found = split_member(path)[0].stat()
     except OSError:
         return None
     return [found.st_size, found.st_mtime_ns]

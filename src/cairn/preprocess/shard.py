@@ -21,8 +21,9 @@ from cairn.config.preprocess import PreprocessConfig
 from cairn.errors import CairnError
 from cairn.io.atomic import disk_errors, sha256, write_bytes, write_json
 from cairn.io.lock import exclusive
+from cairn.io.members import content_hash, split_member
 from cairn.io.nifti import write_scan
-from cairn.io.opening import content_hash, refuse_outside
+from cairn.io.opening import refuse_outside
 from cairn.io.shard import PreprocessedSession, merge_shards, write_shard
 from cairn.io.tables import (
     INDEX_COLUMNS,
@@ -264,7 +265,7 @@ def _unchanged(rows: Iterable[Row], root: Path, follow_links: bool) -> tuple[lis
         path = root / row["path"]
         try:
             if not follow_links:
-                refuse_outside(path, root)
+                refuse_outside(split_member(path)[0], root)
         except CairnError as error:
             quarantine.append(_quarantined(row, root, error.code, error.reason, error.remedy))
             continue

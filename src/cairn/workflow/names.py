@@ -15,6 +15,7 @@ from cairn.config.experiment import DatasetConfig, ExperimentConfig
 from cairn.config.learn import FinetuneConfig, ProbeConfig
 from cairn.config.runs import Run, read_runs
 from cairn.config.tracks import tasks_of
+from cairn.datasets.layouts.place import find_labels
 from cairn.datasets.listing import Listing
 from cairn.errors import CairnError
 from cairn.io.atomic import read_json, write_json
@@ -96,12 +97,15 @@ class Names(FrozenNames):
         """Table or folder that a real data set's labels come from.
 
         Raises:
-            CairnError: when the configuration names none.
+            CairnError: when the configuration names none, and none lie beside the scans of a fine-tune set.
         """
-        if not self.datasets[dataset].labels:
+        section = self.datasets[dataset]
+        if section.kind == "fomo_task" and not section.labels:
+            return self.place(str(find_labels(self.root / section.root)))
+        if not section.labels:
             reason = f"Data set '{dataset}' has no 'labels' in the configuration."
             raise CairnError(reason, f"Name its label table or folder: datasets.{dataset}.labels.", "config")
-        return self.place(self.datasets[dataset].labels)
+        return self.place(section.labels)
 
     def state(self, name: str) -> Path:
         """A file of this machine's own: no result, and nothing that another clone needs."""

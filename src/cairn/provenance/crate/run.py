@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from cairn.errors import CairnError
-from cairn.io.atomic import read_json, sha256
+from cairn.io.atomic import read_json
+from cairn.io.members import is_member, member_sha256, open_member
 from cairn.provenance.code import code_hash
 
 Card = Mapping[str, Any]
@@ -171,14 +172,22 @@ def _artefacts(cards: Mapping[str, Card], root: Path, folder: str, with_data: bo
         digests = dict(zip(paths, pool.map(_digest, sources), strict=True))
     _check_claims(claims, digests)
     return {
-        path: Artefact(path, digests[path], source.stat().st_size, source, _place(path, copied))
+        path: Artefact(path, digests[path], _size(source), source, _place(path, copied))
         for path, source in zip(paths, sources, strict=True)
-        for copied in [with_data or path in cards or _is_small(path, folder)]
+        for copied in [not is_member(source) and (with_data or path in cards or _is_small(path, folder))]
     }
 
 
 def _digest(path: Path) -> str:
-    return sha256(path) if path.is_file() else ""
+    try:
+        return member_sha256(path)
+    except CairnError:
+        return ""
+
+
+def _size(path: Path) -> int:
+    with open_member(path) as opened:
+        return opened.size
 
 
 def _check_claims(claims: Mapping[str, Mapping[str, str]], digests: Mapping[str, str]) -> None:
