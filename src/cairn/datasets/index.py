@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from cairn.datasets.layouts import list_scans
+from cairn.datasets.manifest import rows_of_shard
 from cairn.datasets.people import participants
 from cairn.errors import CairnError
 from cairn.io.atomic import atomic_path, sha256
@@ -15,27 +16,46 @@ from cairn.io.sharding import shard_of
 from cairn.io.tables import INDEX_COLUMNS, MISSING, read_table, write_table
 
 
-def index_shard(root: Path, kind: str, dataset: str, shard: int, shards: int, out: Path) -> dict[str, str]:
+def index_shard(
+    root: Path, kind: str, dataset: str, shard: int, shards: int, out: Path, manifest: Path | None = None
+) -> dict[str, str]:
     """Index the scans of one shard of a real data set; returns the SHA-256 of each, by path.
 
-    A scan whose header cannot be read is listed with unknown shape: preprocess quarantines it by name.
+    A scan whose header cannot be read is listed with unknown shape: preprocess quarantines it by name. So it does where
+    a file is missing, or its content is not the one that a manifest gives.
+
+    Args:
+        root: folder of the data set.
+        kind: its kind, as `list_scans` has it, or ``manifest``.
+        dataset: its name.
+        shard: number of the shard.
+        shards: number of shards.
+        out: the index.
+        manifest: the table of the scans; for kind ``manifest``.
 
     Raises:
-        CairnError: from `list_scans`, or when ``participants.tsv`` names a subject twice.
+        CairnError: from `list_scans` or `rows_of_shard`, or when ``participants.tsv`` names a subject twice.
     """
-    people = participants(root)
-    rows: list[dict[str, Any]] = []
-    for scan in list_scans(root, kind):
-        if shard_of(scan.subject, scan.session, shards) != shard:
-            continue
-        who = people.get(scan.subject, {})
-        rows.append({
-            "dataset": dataset, "subject": scan.subject, "session": scan.session, "sequence": scan.sequence,
-            "path": scan.path, "sha256": sha256(root / scan.path), **_header(root / scan.path),
-            "age": who.get("age"), "sex": who.get("sex"), "site": who.get("site"), "split": None,
-        })  # fmt: skip
+    rows, known = [], {}
+    for scan in rows_of_shard(manifest, shard, shards) if manifest else _walked(root, kind, shard, shards):
+        path = root / scan["path"]
+        if path.is_file():
+            known[path.as_posix()] = sha256(path)
+        given = scan.get("sha256", MISSING)
+        digest = given if given != MISSING else known.get(path.as_posix())
+        rows.append({**scan, "dataset": dataset, "sha256": digest, **_header(path)})
     write_table(out, rows, INDEX_COLUMNS)
-    return {(root / row["path"]).as_posix(): row["sha256"] for row in rows}
+    return known
+
+
+def _walked(root: Path, kind: str, shard: int, shards: int) -> Iterator[dict[str, Any]]:
+    """Scans of a shard of a tree, with what is said of their people."""
+    people = participants(root)
+    for scan in list_scans(root, kind):
+        if shard_of(scan.subject, scan.session, shards) == shard:
+            who = people.get(scan.subject, {})
+            row = {column: getattr(scan, column) for column in ("subject", "session", "sequence", "path")}
+            yield row | {column: who.get(column) for column in ("age", "sex", "site")}
 
 
 def _header(path: Path) -> dict[str, str]:
