@@ -39,7 +39,8 @@ class Plan(Names):
     def index_job(self, dataset: str, shard: str) -> str:
         """What indexing one shard of a real data set needs."""
         spec = self.datasets[dataset]
-        return _json({"dataset": dataset, "kind": spec.kind, "shard": int(shard), "shards": spec.shards})
+        job = {"dataset": dataset, "kind": spec.kind, "shard": int(shard), "shards": spec.shards}
+        return _json(job | ({"manifest": str(self.place(spec.manifest))} if spec.manifest else {}))
 
     def labels_job(self, dataset: str) -> str:
         """What gathering the labels of a data set needs."""

@@ -8,7 +8,9 @@ from cairn.provenance import Job, script
 
 
 def main(job: Job, config: dict, root: Path, index: Path, card: Path) -> None:
-    scans = index_shard(root, config["kind"], config["dataset"], config["shard"], config["shards"], index)
+    manifest = Path(config["manifest"]) if "manifest" in config else None
+    where = (config["kind"], config["dataset"], config["shard"], config["shards"])
+    scans = index_shard(root, *where, index, manifest)
     job.card(card, outputs=[index], known=scans, scans=len(scans))
 
 

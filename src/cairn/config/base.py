@@ -16,7 +16,9 @@ S = TypeVar("S", bound="Section")
 class Section(BaseModel):
     """A configuration section. Units stand in the field names: ``_mm``, ``_s``, ``_years``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True, defer_build=True
+    )
 
 
 def by_kind(default: str) -> Discriminator:

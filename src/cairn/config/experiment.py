@@ -23,17 +23,20 @@ NAME = r"^[a-z0-9][a-z0-9_]*$"
 class DatasetConfig(Section):
     """One data set: a part of the embedded cohort, or a folder of real scans."""
 
-    kind: Literal["cohort", "bids", "fomo60k", "fomo300k", "fomo_task", "curiabench"]
+    kind: Literal["cohort", "bids", "fomo60k", "fomo300k", "fomo_task", "manifest", "curiabench"]
     """``cohort``: made by the workflow. ``bids``: ``sub-*/[ses-*/]anat/*.nii.gz``. ``fomo60k``:
     ``sub_*/ses_*/*.nii.gz``. ``fomo300k``: FOMO45K to 300K, ``PT*/[ds*/]sub-*/ses-*``, folders or zips.
-    ``fomo_task``: a fine-tune set of FOMO25 or FOMO26, ``preprocessed/`` and ``labels/``. ``curiabench``: items for
-    frozen encoders, in CuriaBench's published files. `cairn index PATH` tells which of them a folder is."""
+    ``fomo_task``: a fine-tune set of FOMO25 or FOMO26, ``preprocessed/`` and ``labels/``. ``manifest``: what a
+    table names. ``curiabench``: items for frozen encoders, in CuriaBench's published files. `cairn index PATH` tells which of them a folder is."""
     shards: int = Field(default=1, ge=1, le=9999)
     """Number of shards; a shard is a job. Some hundred sessions make a good shard. A change remakes all of them."""
     cohort: CohortSet | None = None
     """What to make; for kind ``cohort``."""
     root: str = ""
     """Folder of the scans, absolute or relative to the repository; for real data."""
+    manifest: str = Field(default="", exclude_if=lambda v: not v)
+    """Table of the scans (``.parquet``, or tab-separated): columns ``subject session sequence path``, the path relative
+    to ``root``, and ``sha256 age sex site split`` where they are known; for kind ``manifest``."""
     published: PublishedSet | None = Field(default=None, exclude_if=lambda v: v is None)
     """Which of CuriaBench's files; for kind ``curiabench``."""
     labels: str = ""
@@ -52,6 +55,8 @@ class DatasetConfig(Section):
             raise ValueError("a data set of kind 'curiabench', and no other, has the section 'published'")
         if self.kind not in ("cohort", "curiabench") and not self.root:
             raise ValueError(f"a data set of kind '{self.kind}' needs 'root', the folder of its scans")
+        if (self.kind == "manifest") != bool(self.manifest):
+            raise ValueError("a data set of kind 'manifest', and no other, names its table in 'manifest'")
         return self
 
 

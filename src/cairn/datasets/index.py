@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from cairn.datasets.layouts import list_scans
+from cairn.datasets.manifest import rows_of_shard
 from cairn.datasets.people import participants, person
 from cairn.errors import CairnError
 from cairn.io.atomic import atomic_path
@@ -16,25 +17,44 @@ from cairn.io.sharding import shard_of
 from cairn.io.tables import INDEX_COLUMNS, MISSING, read_table, write_table
 
 
-def index_shard(root: Path, kind: str, dataset: str, shard: int, shards: int, out: Path) -> dict[str, str]:
+def index_shard(
+    root: Path, kind: str, dataset: str, shard: int, shards: int, out: Path, manifest: Path | None = None
+) -> dict[str, str]:
     """Index the scans of one shard of a real data set; returns the SHA-256 of each, by path.
 
-    A scan that cannot be read is listed with unknown hash and shape: preprocess quarantines it by name.
+    A scan that cannot be read is listed with unknown hash and shape: preprocess quarantines it by name. So it does where
+    a file is missing, or its content is not the one that a manifest gives.
+
+    Args:
+        root: folder of the data set.
+        kind: its kind, as `list_scans` has it, or ``manifest``.
+        dataset: its name.
+        shard: number of the shard.
+        shards: number of shards.
+        out: the index.
+        manifest: the table of the scans; for kind ``manifest``.
 
     Raises:
-        CairnError: from `list_scans`, or when ``participants.tsv`` names a subject twice.
+        CairnError: from `list_scans` or `rows_of_shard`, or when ``participants.tsv`` names a subject twice.
     """
-    people = participants(root, kind)
-    rows: list[dict[str, Any]] = []
-    for scan in list_scans(root, kind, lambda subject, session: shard_of(subject, session, shards) == shard):
-        who = person(people, scan.subject, scan.session)
-        rows.append({
-            "dataset": dataset, "subject": scan.subject, "session": scan.session, "sequence": scan.sequence,
-            "path": scan.path, "sha256": content_hash(root / scan.path), **_header(root / scan.path),
-            **who, "split": None,
-        })  # fmt: skip
+    rows, known = [], {}
+    for scan in rows_of_shard(manifest, shard, shards) if manifest else _walked(root, kind, shard, shards):
+        path = root / scan["path"]
+        found = content_hash(path)
+        if found:
+            known[path.as_posix()] = found
+        given = scan.get("sha256", MISSING)
+        rows.append({**scan, "dataset": dataset, "sha256": found if given == MISSING else given, **_header(path)})
     write_table(out, rows, INDEX_COLUMNS)
-    return {(root / row["path"]).as_posix(): row["sha256"] for row in rows if row["sha256"]}
+    return known
+
+
+def _walked(root: Path, kind: str, shard: int, shards: int) -> Iterator[dict[str, Any]]:
+    """Scans of a shard of a tree, with what is said of their people."""
+    people = participants(root, kind)
+    for scan in list_scans(root, kind, lambda subject, session: shard_of(subject, session, shards) == shard):
+        row = {column: getattr(scan, column) for column in ("subject", "session", "sequence", "path")}
+        yield row | person(people, scan.subject, scan.session)
 
 
 def _header(path: Path) -> dict[str, str]:

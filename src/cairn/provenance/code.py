@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import os
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
@@ -59,25 +60,30 @@ def closure(script: Path, root: Path = ROOT) -> Closure:
         packages |= module.foreign
         queue.extend(module.local)
     for folder in {path.parent for path in files}:
-        for path in (f for suffix in ASSETS for f in folder.glob(f"*{suffix}")):
-            files[path] = hashlib.sha256(path.read_bytes()).hexdigest()
+        for name in os.listdir(folder):
+            if name.endswith(ASSETS):
+                files[folder / name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
     return Closure(files, frozenset(packages))
 
 
 def code_hash(script: Path, root: Path = ROOT) -> str:
     """First 16 hex digits of the hash over the syntax trees of a script and its local imports, and their assets."""
     found = closure(script, root).files
-    names = {p: (p.relative_to(root).as_posix() if p.is_relative_to(root) else p.name) for p in found}
-    lines = sorted(f"{names[p]} {digest}" for p, digest in found.items())
+    lines = sorted(f"{_named(path, root)} {digest}" for path, digest in found.items())
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+@cache
+def _named(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
 
 
 @cache
 def _parsed(path: Path, _mtime_ns: int, root: Path) -> _Module:
     digest, names = _facts(path.read_bytes(), root.parent / MEMORY)
     local = {file for name in names for file in _files_of(name, root)} - {path}
-    tops = {name.split(".")[0] for name in names}
-    foreign = {top for top in tops if not (root / top).is_dir() and top not in sys.stdlib_module_names}
+    tops = {name.split(".")[0] for name in names} - sys.stdlib_module_names
+    foreign = {top for top in tops if not (root / top).is_dir()}
     return _Module(digest, tuple(sorted(local)), frozenset(foreign))
 
 
@@ -125,11 +131,12 @@ def _imported(tree: ast.AST) -> set[str]:
     return found
 
 
-def _files_of(name: str, root: Path) -> set[Path]:
+@cache
+def _files_of(name: str, root: Path) -> frozenset[Path]:
     """The files that importing ``name`` runs: the module, and the ``__init__`` of every package above it."""
     parts = name.split(".")
-    if not (root / parts[0]).is_dir():
-        return set()
-    files = {root.joinpath(*parts[:i], "__init__.py") for i in range(1, len(parts) + 1)}
-    files.add(root.joinpath(*parts).with_suffix(".py"))
-    return {f for f in files if f.is_file()}
+    if parts[0] in sys.stdlib_module_names or not (root / parts[0]).is_dir():
+        return frozenset()
+    folders = ["/".join(parts[:i]) for i in range(1, len(parts) + 1)]
+    files = [*(f"{root}/{folder}/__init__.py" for folder in folders), f"{root}/{folders[-1]}.py"]
+    return frozenset(Path(f) for f in files if os.path.isfile(f))

@@ -17,6 +17,7 @@ from cairn.config.runs import Run, read_runs
 from cairn.config.tracks import tasks_of
 from cairn.datasets.layouts.place import find_labels
 from cairn.datasets.listing import Listing
+from cairn.datasets.manifest import ManifestListing
 from cairn.errors import CairnError
 from cairn.io.atomic import read_json, write_json
 from cairn.io.release import files_of
@@ -75,17 +76,16 @@ class Names(FrozenNames):
         return [n for n, d in self.datasets.items() if d.kind not in ("cohort", "curiabench")]
 
     @cached_property
-    def listings(self) -> dict[str, Listing]:
-        """The trees of the real data sets."""
-        results = self.root / self.results
-        return {
-            name: Listing(
-                self.root / self.data_root(name), self.datasets[name].kind, self.datasets[name].shards,
-                results / "raw" / name / "tokens.json", self.state(f"listing/{name}.json"),
-                results / "raw" / name / "index",
-            )
-            for name in self.real_datasets
-        }  # fmt: skip
+    def listings(self) -> dict[str, Listing | ManifestListing]:
+        """The trees and manifests of the real data sets."""
+        return {name: self._listing(name) for name in self.real_datasets}
+
+    def _listing(self, name: str) -> Listing | ManifestListing:
+        spec, raw = self.datasets[name], self.root / self.results / "raw" / name
+        if spec.kind == "manifest":
+            return ManifestListing(self.root / spec.manifest, spec.shards, self.state(f"manifests/{name}.json"))
+        root = self.root / self.data_root(name)
+        return Listing(root, spec.kind, spec.shards, raw / "tokens", self.state(f"listing/{name}"), raw / "index")
 
     def data_root(self, dataset: str) -> Path:
         """Folder that a data set's index paths start from."""

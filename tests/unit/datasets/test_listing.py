@@ -25,7 +25,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 def plan(tree: Path) -> dict[str, str]:
-    listing = Listing(tree / "data", "bids", SHARDS, tree / "tokens.json", tree / "met.json", tree / "index")
+    listing = Listing(tree / "data", "bids", SHARDS, tree / "tokens", tree / "met", tree / "index")
     return {shard: listing.fingerprint(shard) for shard in listing.shards}
 
 
@@ -89,7 +89,7 @@ def copied(tree: Path, to: Path, *names: str) -> Path:
 def test_a_clone_with_other_times_has_the_same_fingerprints(tree, tmp_path_factory):
     first = plan(tree)
     index_all(tree)
-    clone = copied(tree, tmp_path_factory.mktemp("clone"), "data", "index", "tokens.json")
+    clone = copied(tree, tmp_path_factory.mktemp("clone"), "data", "index", "tokens")
     assert plan(clone) == first
 
 
@@ -110,7 +110,7 @@ def test_an_edit_undone_is_no_edit(tree):
 def test_a_scan_that_comes_back_in_a_clone_is_the_one_that_went(tree, tmp_path_factory):
     first = plan(tree)
     index_all(tree)
-    clone = copied(tree, tmp_path_factory.mktemp("clone"), "data", "index", "tokens.json")
+    clone = copied(tree, tmp_path_factory.mktemp("clone"), "data", "index", "tokens")
     scan = clone / "data/sub-3/anat/sub-3_T1w.nii.gz"
     data = scan.read_bytes()
     scan.unlink()

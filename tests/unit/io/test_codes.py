@@ -9,7 +9,7 @@ from cairn.io.codes import REFUSED, REPAIRED, page
 from cairn.preprocess.ledger import ENVIRONMENT
 
 ROOT = Path(__file__).resolve().parents[3]
-SOURCES = ("io/guard.py", "io/placement.py", "io/opening.py", "io/nifti.py", "preprocess", "strip")
+SOURCES = ("io/guard.py", "io/placement.py", "io/opening.py", "io/members.py", "io/nifti.py", "preprocess", "strip")
 NEVER_IN_A_QUARANTINE = {*ENVIRONMENT, "no-usable-scan", "shard-bad", "shard"}
 
 
