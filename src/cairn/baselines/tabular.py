@@ -36,17 +36,25 @@ def fit_tabular(
     Raises:
         CairnError: when a classification's training set holds one class only, or a regression's one value.
     """
+    features = np.stack([session_features(task, case) for case in cases])
+    subjects = [case.session.subject for case in cases]
+    arrays, facts, records = fit_features(task.kind, features, targets, subjects, seed)
+    return arrays, {"features": feature_names(task), **facts}, records
+
+
+def fit_features(
+    kind: str, features_NF: Array, targets_N: Array, subjects: Sequence[str], seed: int
+) -> tuple[dict[str, Array], dict[str, Any], list[dict[str, Any]]]:
+    """Fit to features as `session_features` gives them; see `fit_tabular`."""
     from sklearn.model_selection import GridSearchCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    if len(np.unique(targets)) < 2:
+    if len(np.unique(targets_N)) < 2:
         raise CairnError("Every training case has the same label.", "Add others.", code="one-class")
-    features = np.stack([session_features(task, case) for case in cases])
-    subjects = [case.session.subject for case in cases]
-    estimator, grid, folds, scoring = _estimator(task.kind, targets, subjects, seed)
+    estimator, grid, folds, scoring = _estimator(kind, targets_N, subjects, seed)
     search = GridSearchCV(make_pipeline(StandardScaler(), estimator), grid, scoring=scoring, cv=folds)
-    search.fit(features, targets, groups=subjects)
+    search.fit(features_NF, targets_N, groups=subjects)
     scaler, model = (step for _, step in search.best_estimator_.steps)
     arrays = {
         "coefficient": np.ravel(model.coef_), "intercept": np.ravel(model.intercept_),
@@ -55,7 +63,7 @@ def fit_tabular(
     parameter = next(iter(grid))
     results = zip(search.cv_results_["params"], search.cv_results_["mean_test_score"], strict=True)
     records = [{"step": i, "penalty": float(p[parameter]), scoring: float(s)} for i, (p, s) in enumerate(results)]
-    facts = {"features": feature_names(task), "penalty": float(search.best_params_[parameter])}
+    facts = {"penalty": float(search.best_params_[parameter])}
     return {k: np.asarray(v, np.float64) for k, v in arrays.items()}, facts, records
 
 
@@ -74,6 +82,11 @@ def _estimator(kind: str, targets: Array, subjects: Sequence[str], seed: int) ->
 
 def apply_tabular(task: TaskInputs, arrays: dict[str, Array], case: Case) -> Array:
     """Probability of label 1, or years."""
-    standard = (session_features(task, case) - arrays["mean"]) / arrays["scale"]
-    linear = float(standard @ arrays["coefficient"] + arrays["intercept"][0])
-    return np.asarray(1 / (1 + np.exp(-linear)) if task.kind == "classification" else linear)
+    return np.asarray(apply_features(task.kind, arrays, session_features(task, case)))
+
+
+def apply_features(kind: str, arrays: dict[str, Array], features: Array) -> Array:
+    """Probability of label 1, or years, of features ``[..., F]``."""
+    standard = (features - arrays["mean"]) / arrays["scale"]
+    linear = standard @ arrays["coefficient"] + arrays["intercept"][0]
+    return np.asarray(1 / (1 + np.exp(-linear)) if kind == "classification" else linear)

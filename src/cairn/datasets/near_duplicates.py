@@ -19,11 +19,14 @@ from cairn.errors import CairnError
 from cairn.io.tables import HASH_COLUMNS, read_table
 
 Words = npt.NDArray[np.uint64]
+Found = tuple[int, str, int, int]  # differing bits, how the second is looked at, and the two scans
 BLOCK = (2048, 512)  # hashes of two sides that meet at once: 16 MB
 MOST_WITHIN = 100_000  # hashes of a side up to which copies within it, which stop nothing, are looked for
 BINS = 50  # of the histogram of distances, over 0 to 1
 NEAREST = 10
+MOST_LEAKS = 10_000  # kept, the nearest
 SHOWN = 5
+LOOKS = {"": "", "mirrored": ", one of them mirrored", "inverted": ", dark for bright: two contrasts of one head"}
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,10 @@ def read_hashes(tables: Iterable[Path]) -> Hashes:
 def find_near_duplicates(
     tables: Iterable[Path], roles: Mapping[str, Sequence[str]], mirror: npt.NDArray[np.uint8], config: LeakageConfig
 ) -> dict[str, Any]:
-    """Compare every scan of a side of the split with every scan of the others, as it is and in a mirror.
+    """Compare every scan of a side of the split with every scan of the others: as it is, in a mirror, and inverted.
+
+    T1w and T2w of one head are nearly each other's negatives, which no two people's are: an inverted near-duplicate is
+    another contrast of the same head, most often of the same session.
 
     Args:
         tables: hashes of all shards.
@@ -70,9 +76,10 @@ def find_near_duplicates(
         config: rules of the split.
 
     Returns:
-        ``leaks``: pairs of two sides within the distance, nearest first, each with ``refused``; ``sides``: for each
-        pair of sides the nearest scans and a histogram of all distances; ``copies``: groups of scans of one side that
-        are one scan, which stop nothing.
+        ``leaks``: pairs of two sides within the distance, nearest first, each with ``look`` (empty, ``mirrored`` or
+        ``inverted``) and ``refused``, at most ``MOST_LEAKS`` a pair of sides; ``sides``: for each pair of sides the
+        nearest scans and a histogram of all distances; ``copies``: groups of scans of one side that are one scan, which
+        stop nothing.
     """
     hashes = read_hashes(tables)
     places = {side: _of_side(hashes, roles, side) for side in SIDES}
@@ -102,7 +109,7 @@ def require_disjoint(report: Mapping[str, Any]) -> None:
     if bad:
         words = [
             f"{p['scans'][0]} ({p['sides'][0]}) and {p['scans'][1]} ({p['sides'][1]}) differ in {p['distance']:.1%} of "
-            f"their bits{', one of them mirrored' if p['mirrored'] else ''}"
+            f"their bits{LOOKS[p['look']]}"
             for p in bad[:SHOWN]
         ]
         more = f"; and {len(bad) - SHOWN} more pairs" if len(bad) > SHOWN else ""
@@ -138,36 +145,39 @@ def _between(
     """Pairs of two sides within ``limit``; the nearest pairs, and how many pairs there are at each distance."""
     counts = np.zeros(hashes.bits + 1, np.int64)
     most = int(limit * hashes.bits)
-    leaks: list[tuple[int, bool, int, int]] = []
-    near: list[tuple[int, bool, int, int]] = []
+    leaks: list[Found] = []
+    near: list[Found] = []
     for a, b in _blocks(len(one), len(other)):
         left, right = hashes.words[one[a]], hashes.words[other[b]]
         for mirrored in (False, True):
             found = distances(left, right ^ flip if mirrored else right)
             if not mirrored:
                 counts += np.bincount(found.ravel(), minlength=hashes.bits + 1)
-            rank = np.partition(found.ravel(), min(NEAREST, found.size) - 1)[min(NEAREST, found.size) - 1]
-            for place, pairs in ((leaks, found <= most), (near, found <= rank)):
-                x, y = np.nonzero(pairs)
-                bits, x_all, y_all = found[x, y], one[a][x], other[b][y]
-                place += [(int(d), mirrored, int(i), int(j)) for d, i, j in zip(bits, x_all, y_all, strict=True)]
-            near = sorted(near)[:NEAREST]
+            for look, bits in (("mirrored" if mirrored else "", found), ("inverted", hashes.bits - found)):
+                if look == "inverted" and mirrored:
+                    continue
+                count = min(NEAREST, bits.size)
+                bound = max(most, int(np.partition(bits.ravel(), count - 1)[count - 1]))
+                x, y = np.nonzero(bits <= bound)
+                met = zip(bits[x, y].tolist(), one[a][x].tolist(), other[b][y].tolist(), strict=True)
+                pairs = [(d, look, i, j) for d, i, j in met]
+                leaks = sorted(leaks + [pair for pair in pairs if pair[0] <= most])[:MOST_LEAKS]
+                near = sorted(near + pairs)[:NEAREST]
     histogram = np.add.reduceat(counts, np.linspace(0, hashes.bits, BINS + 1)[:-1].astype(int))
     summary = {"nearest": [_pair(hashes, *n) for n in near], "histogram": histogram.tolist(), "pairs": int(counts.sum())}
     return [_pair(hashes, *leak) for leak in _once(leaks)], summary
 
 
-def _once(leaks: Sequence[tuple[int, bool, int, int]]) -> list[tuple[int, bool, int, int]]:
-    """Each pair once: a copy that is near as it is may be near in the mirror too, since heads are nearly even."""
-    best: dict[tuple[int, int], tuple[int, bool, int, int]] = {}
+def _once(leaks: Sequence[Found]) -> list[Found]:
+    """Each pair once, by its least distance: heads are nearly even, so that a copy may be near in the mirror too."""
+    best: dict[tuple[int, int], Found] = {}
     for leak in sorted(leaks):
         best.setdefault(leak[2:], leak)
     return list(best.values())
 
 
-def _pair(hashes: Hashes, bits: int, mirrored: bool, one: int, other: int) -> dict[str, Any]:
-    names = [hashes.name(one), hashes.name(other)]
-    return {"distance": round(bits / hashes.bits, 4), "mirrored": mirrored, "scans": names}
+def _pair(hashes: Hashes, bits: int, look: str, one: int, other: int) -> dict[str, Any]:
+    return {"distance": round(bits / hashes.bits, 4), "look": look, "scans": [hashes.name(one), hashes.name(other)]}
 
 
 def _within(hashes: Hashes, side: npt.NDArray[np.int64], limit: float) -> list[list[str]]:

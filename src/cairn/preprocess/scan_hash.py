@@ -8,6 +8,7 @@ benchmarking of perceptual image hash functions"), with what brains in one space
   a copy is registered a second time;
 - coefficients are integrals over millimetres, not voxels: grids of different spacing give near hashes, and nothing is
   resampled;
+- the window is centred on the mask's centroid, which a cropped field of view moves less than the mask's box;
 - a head seen in a mirror flips the sign of every wave that is odd from left to right, so one hash gives the other.
 
 Distances that were measured, between copies and between people: docs/reference/leakage.md.
@@ -64,12 +65,11 @@ def scan_hash(volume_XYZ: Array, mask_XYZ: Array, affine: Array) -> npt.NDArray[
     values = np.clip(values, *np.percentile(values, CLIP_PERCENT))
     standard = np.zeros(inside.shape)
     standard[inside] = (values - values.mean()) / max(float(values.std()), 1e-9)
-    place = np.diag(affine)[:3]
-    centre = (np.array(mask_XYZ.shape) - 1) / 2
+    centre = np.argwhere(inside).mean(axis=0)
     orders = waves()
     found: Array = standard
-    for axis, (side, step) in enumerate(zip(WINDOW_MM, place, strict=True)):
-        mm = (np.arange(low[axis], high[axis]) - centre[axis]) * step
+    for axis, (side, step) in enumerate(zip(WINDOW_MM, np.diag(affine), strict=False)):
+        mm = (np.arange(inside.shape[axis]) - centre[axis]) * step
         cosines = np.cos(np.pi * np.outer(mm / side + 0.5, np.arange(orders[:, axis].max() + 1)))
         cosines[np.abs(mm) > side / 2] = 0.0
         found = np.tensordot(found, cosines, axes=(0, 0))  # the axis goes last: three times, and the order is as before

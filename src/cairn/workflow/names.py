@@ -16,6 +16,7 @@ from cairn.config.learn import FinetuneConfig, ProbeConfig
 from cairn.config.runs import Run, read_runs
 from cairn.config.tracks import tasks_of
 from cairn.datasets.listing import Listing
+from cairn.datasets.overlaps import check_overlaps
 from cairn.errors import CairnError
 from cairn.io.atomic import read_json, write_json
 from cairn.io.release import files_of
@@ -52,6 +53,8 @@ class Names(FrozenNames):
             section = ProbeConfig if self.tasks[task].kind == "probe" else FinetuneConfig
             parse(section, self._recipe(task), f"tasks.{task}.recipe")
         check_splits(self.experiment, self.roles)
+        known_as = {name: section.known_as for name, section in self.datasets.items()}
+        check_overlaps(known_as, self.roles, self.experiment.leakage.pretrain_finetune)
 
     # --- data sets -------------------------------------------------------------------------------------------------
     @cached_property
@@ -151,6 +154,16 @@ class Names(FrozenNames):
             name: d.identities or (f"cohort {name}" if d.kind == "cohort" else str(self.data_root(name)))
             for name, d in self.datasets.items()
         }
+
+    @property
+    def split_datasets(self) -> list[str]:
+        """Data sets of scans that stand on a side of the split."""
+        return [name for name in self.scanned if self.roles[name]]
+
+    @property
+    def canary_tasks(self) -> list[str]:
+        """Tasks of two classes told from sessions: the canary learns each from permuted labels."""
+        return [name for name in self.session_tasks if self.tasks[name].kind == "classification"]
 
     @property
     def people_datasets(self) -> list[str]:
@@ -270,6 +283,8 @@ class Names(FrozenNames):
             "people": [{"dataset": d} for d in self.people_datasets],
             "preprocess_shard": [job for d in self.scanned for job in shards[d]],
             "accept_dataset": [{"dataset": d} for d in self.scanned],
+            "near_duplicates": [{}],
+            "no_leaks": [{}],
             "qc": [{}],
             "pretrain_encoder": [{"run": r, "seed": str(s)} for r in self.pretrained_runs for s in self.seeds(r)],
             "import_weights": [{"run": r, "seed": str(s)} for r in self.imported_runs for s in self.seeds(r)],
@@ -277,6 +292,7 @@ class Names(FrozenNames):
             "predict_test": trained,
             **self.frozen_jobs(),
             "evaluate_run": self.entries(self.tasks),
+            "label_canary": [{"task": t} for t in self.canary_tasks],
             "tracks": [{}],
             "leaderboard": [{}],
             "findings": [{}],
