@@ -75,8 +75,8 @@ def check_leakage(
 
 def spelled_alike(subject: str) -> str:
     """What is left of an identifier without what people write now one way, now another: case, separators, zeros."""
-    plain = re.sub(r"[^a-z0-9]", "", subject.casefold())
-    return re.sub(r"(?<![0-9])0+(?=[0-9])", "", plain)
+    parts = re.findall(r"[^\W\d_]+|\d+", subject.casefold())
+    return "-".join(part.lstrip("0") or "0" for part in parts)
 
 
 def _meet(seen: _Seen, row: Mapping[str, str], sides: Iterable[str], space: str) -> None:
