@@ -20,6 +20,7 @@ include: "rules/common.smk"
 include: "rules/cohort.smk"
 include: "rules/datasets.smk"
 include: "rules/preprocess.smk"
+include: "rules/leakage.smk"
 include: "rules/pretrain.smk"
 include: "rules/finetune.smk"
 include: "rules/items.smk"
@@ -71,9 +72,9 @@ rule cohort:
 
 
 rule preprocess:
-    """Every scan preprocessed, and the quality page."""
+    """Every scan preprocessed, the quality page, and the check for scans on two sides of the split."""
     input:
-        outputs("preprocess_shard", "accept_dataset", "qc"),
+        outputs("preprocess_shard", "accept_dataset", "qc", "near_duplicates", "no_leaks"),
     localrule: True
 
 
@@ -94,7 +95,7 @@ rule finetune:
 rule evaluate:
     """Predictions and scores of every run on every task."""
     input:
-        outputs("predict_test", "predict_head", "evaluate_run", "few_shot", "few_shot_curve"),
+        outputs("predict_test", "predict_head", "label_canary", "evaluate_run", "few_shot", "few_shot_curve"),
     localrule: True
 
 

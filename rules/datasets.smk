@@ -1,8 +1,7 @@
-"""Data sets: indexes of real folders, manifests, labels, and the check that nothing leaks.
+"""Data sets: indexes of real folders, manifests, labels.
 
 needs: folders named in the configuration (real data), or the shards' tables (embedded cohort)
-makes: raw/{dataset}/index/{shard}.tsv, raw/{dataset}/manifest.parquet, truth/{dataset}/{labels,people}.tsv,
-       leakage/leakage.json
+makes: raw/{dataset}/index/{shard}.tsv, raw/{dataset}/manifest.parquet, truth/{dataset}/{labels,people}.tsv
 why:   what follows sees one kind of index and one kind of label table, wherever the data come from
 """
 
@@ -124,31 +123,3 @@ rule people:
     shell:
         "python workflow/scripts/people.py --indexes {input.indexes:q} --anatomies {input.anatomies:q}"
         " --people {output.people} --card {output.card} > {log} 2>&1"
-
-
-rule leakage:
-    """Stop when a subject, or a copy of a scan, is in training and in test data."""
-    input:
-        indexes=[f for d in PLAN.scanned if PLAN.roles[d] for f in shard_files(d, INDEX)],
-    output:
-        report=f"{R}/leakage/leakage.json",
-        card=f"{R}/leakage/run.json",
-    log:
-        f"{R}/logs/leakage.log",
-    benchmark:
-        f"{R}/benchmarks/leakage.jsonl"
-    conda:
-        "../envs/cairn.yaml"
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-    params:
-        config=lambda w: PLAN.leakage_job(),
-        code=code_of("leakage"),
-        pins=pins_of("leakage"),
-    message:
-        "leakage"
-    shell:
-        "python workflow/scripts/leakage.py --config {params.config:q} --indexes {input.indexes:q}"
-        " --report {output.report} --card {output.card} > {log} 2>&1"

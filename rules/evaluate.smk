@@ -1,12 +1,14 @@
 """Evaluate and rank: the first and only jobs that see a test label.
 
 needs: predictions of all seeds, labels of the test sets; for fairness, age and sex of their sessions
-makes: evaluate/{run}/{task}/ (cases, scores), leaderboard/
-why:   every number of the leaderboard is computed here, with its interval; no run is ranked on a track that it breaks
+makes: evaluate/{run}/{task}/ (cases, scores), evaluate/_canary/{task}.json, leaderboard/
+why:   every number of the leaderboard is computed here, with its interval; no run is ranked on a track that it breaks,
+       nor any where permuted labels score better than chance
 """
 
 CASES = f"{R}/evaluate/{{run}}/{{task}}/cases.tsv"
 SCORES = f"{R}/evaluate/{{run}}/{{task}}/scores.parquet"
+CANARY = f"{R}/evaluate/_canary/{{task}}.json"  # no run is called so
 TRACKS = f"{R}/leaderboard/tracks.json"  # by name: `ancient` marks the very object, and the report would be marked too
 LEARNING = (
     "cohort_shard",
@@ -58,6 +60,41 @@ rule evaluate_run:
         " > {log} 2>&1"
 
 
+rule label_canary:
+    """Stop when the plain baseline, fitted to permuted labels, scores better or worse than chance on the test."""
+    input:
+        shards=lambda w: shard_files(PLAN.tasks[w.task].finetune, SHARD_INDEX),
+        labels=lambda w: LABELS.format(dataset=PLAN.tasks[w.task].finetune),
+        test_shards=lambda w: shard_files(PLAN.tasks[w.task].test, SHARD_INDEX),
+        test_labels=lambda w: LABELS.format(dataset=PLAN.tasks[w.task].test),
+        leakage=ancient(rules.no_leaks.output.report),
+    output:
+        report=CANARY,
+        card=f"{R}/evaluate/_canary/{{task}}.run.json",
+    log:
+        f"{R}/logs/label_canary/{{task}}.log",
+    benchmark:
+        f"{R}/benchmarks/label_canary/{{task}}.jsonl"
+    wildcard_constraints:
+        task=one_of(PLAN.canary_tasks),
+    conda:
+        "../envs/cairn.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        config=lambda w: PLAN.canary_job(w.task),
+        code=code_of("label_canary"),
+        pins=pins_of("label_canary"),
+    message:
+        "canary of {wildcards.task}"
+    shell:
+        "python workflow/scripts/label_canary.py --config {params.config:q} --shards {input.shards:q}"
+        " --labels {input.labels} --test-shards {input.test_shards:q} --test-labels {input.test_labels}"
+        " --report {output.report} --card {output.card} > {log} 2>&1"
+
+
 rule tracks:
     """Stop when a run rests on what its track forbids."""
     input:
@@ -92,6 +129,7 @@ rule leaderboard:
         cases=[CASES.format(**names) for names in RUN_TASKS],
         scores=[SCORES.format(**names) for names in RUN_TASKS],
         tracks=ancient(TRACKS),
+        canaries=[ancient(CANARY.format(task=task)) for task in PLAN.canary_tasks],
     output:
         csv=f"{R}/leaderboard/leaderboard.csv",
         json=f"{R}/leaderboard/leaderboard.json",

@@ -26,7 +26,7 @@ rule finetune_model:
         labels=lambda w: LABELS.format(dataset=PLAN.train_data(w.run, w.task)),
         encoder=encoder_of,
         accepted=ancient(lambda w: ACCEPTED.format(dataset=PLAN.train_data(w.run, w.task))),
-        leakage=ancient(rules.leakage.output.report),
+        leakage=ancient(rules.no_leaks.output.report),
     output:
         model=MODEL,
         card=f"{R}/finetune/{{run}}/{{task}}/seed-{{seed}}/run.json",

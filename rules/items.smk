@@ -20,7 +20,7 @@ rule make_items:
         shards=lambda w: shard_files(w.dataset, SHARD_INDEX),
         anatomies=lambda w: shard_files(w.dataset, ANATOMY),
         accepted=ancient(lambda w: ACCEPTED.format(dataset=w.dataset)),
-        leakage=ancient(rules.leakage.output.report),
+        leakage=ancient(rules.no_leaks.output.report),
     output:
         images=ITEMS,
         truth=f"{R}/finetune/_items/{{dataset}}/{{form}}/truth.json",

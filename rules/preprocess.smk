@@ -1,7 +1,7 @@
 """Preprocess: registration, skull-stripping, normalisation, packing, quality control.
 
 needs: raw/{dataset}/index/{shard}.tsv and the scans it names; skull-strip weights and template from the packages
-makes: preprocess/{dataset}/{shard}.* (tensors, index, quarantine, quality numbers, figures), accepted.json, qc/;
+makes: preprocess/{dataset}/{shard}.* (tensors, index, quarantine, hashes, quality numbers, figures), accepted.json, qc/;
        sessions that are done in .state/, outside every output
 why:   one preprocessing for pretraining, fine-tuning and inference; a bad scan stops nothing, too many stop what
        would use them; interrupted, the job goes on from the sessions that are done and ends with the same bytes
@@ -10,6 +10,7 @@ why:   one preprocessing for pretraining, fine-tuning and inference; a bad scan 
 SHARD = f"{R}/preprocess/{{dataset}}/{{shard}}"
 SHARD_INDEX = f"{SHARD}.index.tsv"
 QUARANTINE = f"{SHARD}.quarantine.tsv"
+HASHES = f"{SHARD}.hashes.tsv"
 SHARD_STATE = f"{R}/.state/preprocess/{{dataset}}-{{shard}}"
 ACCEPTED = f"{R}/preprocess/{{dataset}}/accepted.json"
 
@@ -23,6 +24,7 @@ rule preprocess_shard:
         shard=f"{SHARD}.safetensors",
         index=SHARD_INDEX,
         quarantine=QUARANTINE,
+        hashes=HASHES,
         qc=f"{SHARD}.qc.json",
         figures=directory(f"{SHARD}.qc"),
         card=f"{SHARD}.run.json",
@@ -48,8 +50,8 @@ rule preprocess_shard:
     shell:
         "python workflow/scripts/preprocess_shard.py --config {params.config:q} --index {input.index}"
         " --root {params.root:q} --resources {params.resources} --state {params.state} --shard {output.shard}"
-        " --shard-index {output.index} --quarantine {output.quarantine} --qc {output.qc} --figures {output.figures}"
-        " --card {output.card} > {log} 2>&1"
+        " --shard-index {output.index} --quarantine {output.quarantine} --hashes {output.hashes} --qc {output.qc}"
+        " --figures {output.figures} --card {output.card} > {log} 2>&1"
 
 
 rule accept_dataset:

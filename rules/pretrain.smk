@@ -14,7 +14,7 @@ rule pretrain_encoder:
     input:
         shards=lambda w: shard_files(PLAN.runs[w.run].pretrain_data, SHARD_INDEX),
         accepted=ancient(lambda w: ACCEPTED.format(dataset=PLAN.runs[w.run].pretrain_data)),
-        leakage=ancient(rules.leakage.output.report),
+        leakage=ancient(rules.no_leaks.output.report),
     output:
         weights=ENCODER,
         card=f"{R}/pretrain/{{run}}/seed-{{seed}}/run.json",

@@ -50,9 +50,29 @@ class Plan(Names):
         return _json(job | ({"classes": list(task.classes)} if task.classes else {}))
 
     def leakage_job(self) -> str:
-        """What the leakage check needs."""
-        used = [name for name in self.scanned if self.roles[name]]
-        return _json({"roles": {n: self.roles[n] for n in used}, "identities": {n: self.identities[n] for n in used}})
+        """What the check of subjects and files needs."""
+        used = self.split_datasets
+        rules = self._leakage("pretrain_finetune", "similar_names")
+        return _json({
+            "roles": {n: self.roles[n] for n in used}, "identities": {n: self.identities[n] for n in used},
+            "leakage": rules,
+        })  # fmt: skip
+
+    def near_duplicates_job(self) -> str:
+        """What comparing the scans of the sides needs."""
+        rules = self._leakage("pretrain_finetune", "near_duplicate_distance")
+        return _json({"roles": {n: self.roles[n] for n in self.split_datasets}, "leakage": rules})
+
+    def canary_job(self, task: str) -> str:
+        """What a task's canary needs."""
+        seed = self.experiment.seed
+        return _json({
+            "task": self._task(task, "title"), "seed": seed,
+            "permutations": self.experiment.leakage.canary_permutations,
+        })  # fmt: skip
+
+    def _leakage(self, *names: str) -> dict[str, Any]:
+        return {name: getattr(self.experiment.leakage, name) for name in names}
 
     def preprocess_job(self) -> str:
         """What preprocessing a shard needs; how many bad scans are too many is not its business."""

@@ -18,5 +18,5 @@ def main(job: Job, config: dict, index: Path, root: Path, resources: Path, state
     job.card(card, read, astuple(paths), known=listed_scans(index, root), **facts)
 
 
-names = ("index", "root", "resources", "state", "shard", "shard_index", "quarantine", "qc", "figures", "card")
+names = ("index", "root", "resources", "state", "shard", "shard_index", "quarantine", "hashes", "qc", "figures", "card")
 script(__doc__, main, config=json.loads, **dict.fromkeys(names, Path))

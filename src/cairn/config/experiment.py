@@ -12,6 +12,7 @@ from cairn.config.bench import PublishedSet
 from cairn.config.cohort import CohortConfig, CohortSet
 from cairn.config.evaluate import EvaluateConfig
 from cairn.config.learn import FinetuneConfig, NetworkConfig, ObjectiveConfig, PretrainConfig, ProbeConfig, TaskConfig
+from cairn.config.leakage import LeakageConfig
 from cairn.config.preprocess import PreprocessConfig
 from cairn.config.qc import QcConfig
 from cairn.config.slices import SliceContract
@@ -44,6 +45,9 @@ class DatasetConfig(Section):
     folder. Default for kind ``fomo_task``: those beside its scans."""
     identities: str = ""
     """Name space of the subject identifiers: within one, equal identifiers are one person. Default: the root folder."""
+    known_as: tuple[str, ...] = Field(default=(), exclude_if=lambda v: not v)
+    """Published collections that it is, or holds (``[fomo60k]``, ``[oasis1, oasis2]``), by their names in
+    docs/reference/leakage.md: one that is known to be inside another may not be on another side of the split."""
     predict: tuple[str, ...] = ()
     """Tasks to predict on this data set with every run of the experiment (target ``apply``); needs no labels."""
 
@@ -77,6 +81,8 @@ class ExperimentConfig(Section):
     """The embedded cohort's generator."""
     datasets: Mapping[str, DatasetConfig]
     """Data sets by name."""
+    leakage: LeakageConfig = LeakageConfig()
+    """What may not be on two sides of the split: pretraining, fine-tuning, test."""
     preprocess: PreprocessConfig = PreprocessConfig()
     """One preprocessing for all: pretraining, fine-tuning, inference."""
     qc: QcConfig = QcConfig()

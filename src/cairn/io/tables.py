@@ -20,6 +20,7 @@ LABEL_COLUMNS = ("subject", "session", "value", "mask", "mask_sequence")
 PEOPLE_COLUMNS = ("subject", "session", "age", "sex")
 QUARANTINE_COLUMNS = ("dataset", "subject", "session", "sequence", "path", "code", "reason", "remedy")
 SHARD_COLUMNS = ("subject", "session", "sequences", "shape", "shard_sha256", "session_sha256")
+HASH_COLUMNS = ("dataset", "subject", "session", "sequence", "sha256", "hash")
 PREDICTION_COLUMNS = ("subject", "session", "value", "mask", "mask_sha256", "status")
 FEW_SHOT_COLUMNS = ("run", "task", "share", "n", "seed", "metric", "value", "ci_low", "ci_high")
 

@@ -26,6 +26,7 @@ from cairn.io.nifti import write_scan
 from cairn.io.opening import refuse_outside
 from cairn.io.shard import PreprocessedSession, merge_shards, write_shard
 from cairn.io.tables import (
+    HASH_COLUMNS,
     INDEX_COLUMNS,
     MISSING,
     QUARANTINE_COLUMNS,
@@ -37,23 +38,28 @@ from cairn.preprocess.figure import session_picture
 from cairn.preprocess.kept import LOCK, MADE, KeptSessions, MadeShard, Outcome, key_of, place, say, stamp
 from cairn.preprocess.ledger import Rejection, SessionFailed
 from cairn.preprocess.resources import Resources
+from cairn.preprocess.scan_hash import session_hashes
 from cairn.preprocess.session import SessionResult, preprocess_session
 
 Row = Mapping[str, str]
 
 LIBRARIES = ("antspyx", "nibabel", "nilearn", "numpy", "pillow", "scipy", "torch")  # that results are made with
 TENSORS = "session.safetensors"
+HASHES = "hashes.tsv"
 
 
 @dataclass(frozen=True)
 class ShardPaths:
-    """Where a shard's results go: the shard, its index, its quarantine, its QC numbers, the folder of its figures."""
+    """Where a shard's results go: the shard, its index, its quarantine, its QC numbers, the folder of its figures, the
+    perceptual hashes of its volumes.
+    """
 
     shard: Path
     shard_index: Path
     quarantine: Path
     qc: Path
     figures: Path
+    hashes: Path
 
     @classmethod
     def within(cls, folder: Path) -> ShardPaths:
@@ -161,6 +167,8 @@ def _assemble(
     merge_shards(paths.shard, [one.folder / TENSORS for one, _ in good])
     whole = {"shard_sha256": sha256(paths.shard)}
     write_table(paths.shard_index, sorted((row | whole for _, row in good), key=_key), SHARD_COLUMNS)
+    hashes = [row for one, _ in good for row in read_table(one.folder / HASHES, HASH_COLUMNS)]
+    write_table(paths.hashes, sorted(hashes, key=lambda r: (_key(r), r["sequence"])), HASH_COLUMNS)
     numbers = {_key(row): one.numbers for one, row in good}
     write_json(paths.qc, {"format": 1, "dataset": rows[0]["dataset"] if rows else MISSING, "sessions": numbers})
     paths.figures.mkdir(parents=True, exist_ok=True)
@@ -178,7 +186,7 @@ def _publish(made: ShardPaths, paths: ShardPaths) -> None:
     _fresh(paths.figures)
     for figure in sorted(made.figures.iterdir()):
         place(figure, paths.figures / figure.name)
-    for name in ("shard", "shard_index", "quarantine", "qc"):
+    for name in ("shard", "shard_index", "quarantine", "hashes", "qc"):
         place(getattr(made, name), getattr(paths, name))
 
 
@@ -233,6 +241,9 @@ def _session(rows: Sequence[Row], source: _Source, folder: Path) -> dict[str, An
     reject(result.rejected)
     name = f"sub-{subject}_ses-{session}"
     _write_session(result, source, folder, name)
+    found = session_hashes(result.session)
+    hashes = [by_sequence[s] | {"hash": h} for s, h in found.items()]
+    write_table(folder / HASHES, hashes, HASH_COLUMNS)
     return {
         "quarantine": quarantine, "row": _index_row(result.session),
         "numbers": _numbers(result, by_sequence, name), "seconds": result.seconds,

@@ -18,6 +18,7 @@ from cairn.config.tracks import tasks_of
 from cairn.datasets.layouts.place import find_labels
 from cairn.datasets.listing import Listing
 from cairn.datasets.manifest import ManifestListing
+from cairn.datasets.overlaps import check_overlaps
 from cairn.errors import CairnError
 from cairn.io.atomic import read_json, write_json
 from cairn.io.release import files_of
@@ -54,6 +55,8 @@ class Names(FrozenNames):
             section = ProbeConfig if self.tasks[task].kind == "probe" else FinetuneConfig
             parse(section, self._recipe(task), f"tasks.{task}.recipe")
         check_splits(self.experiment, self.roles)
+        known_as = {name: section.known_as for name, section in self.datasets.items()}
+        check_overlaps(known_as, self.roles, self.experiment.leakage.pretrain_finetune)
 
     # --- data sets -------------------------------------------------------------------------------------------------
     @cached_property
@@ -155,6 +158,16 @@ class Names(FrozenNames):
             name: d.identities or (f"cohort {name}" if d.kind == "cohort" else str(self.data_root(name)))
             for name, d in self.datasets.items()
         }
+
+    @property
+    def split_datasets(self) -> list[str]:
+        """Data sets of scans that stand on a side of the split."""
+        return [name for name in self.scanned if self.roles[name]]
+
+    @property
+    def canary_tasks(self) -> list[str]:
+        """Tasks of two classes told from sessions: the canary learns each from permuted labels."""
+        return [name for name in self.session_tasks if self.tasks[name].kind == "classification"]
 
     @property
     def people_datasets(self) -> list[str]:
@@ -274,6 +287,8 @@ class Names(FrozenNames):
             "people": [{"dataset": d} for d in self.people_datasets],
             "preprocess_shard": [job for d in self.scanned for job in shards[d]],
             "accept_dataset": [{"dataset": d} for d in self.scanned],
+            "near_duplicates": [{}],
+            "no_leaks": [{}],
             "qc": [{}],
             "pretrain_encoder": [{"run": r, "seed": str(s)} for r in self.pretrained_runs for s in self.seeds(r)],
             "import_weights": [{"run": r, "seed": str(s)} for r in self.imported_runs for s in self.seeds(r)],
@@ -281,6 +296,7 @@ class Names(FrozenNames):
             "predict_test": trained,
             **self.frozen_jobs(),
             "evaluate_run": self.entries(self.tasks),
+            "label_canary": [{"task": t} for t in self.canary_tasks],
             "tracks": [{}],
             "leaderboard": [{}],
             "findings": [{}],

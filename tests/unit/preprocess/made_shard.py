@@ -23,7 +23,7 @@ from cairn.preprocess.session import SessionResult
 from cairn.preprocess.shard import ShardPaths, preprocess_shard
 
 CONFIG = PreprocessConfig.model_validate({"grid": {"spacing_mm": 4.0, "align": "none"}})
-OUTPUTS = ("a.safetensors", "a.index.tsv", "a.quarantine.tsv", "a.qc.json", "a.qc")
+OUTPUTS = ("a.safetensors", "a.index.tsv", "a.quarantine.tsv", "a.qc.json", "a.qc", "a.hashes.tsv")
 SHAPE = (16, 18, 16)
 
 

@@ -100,7 +100,7 @@ def raw(tmp_path_factory):
 
 
 def run(raw, out, config=CONFIG):
-    names = ("a.safetensors", "a.index.tsv", "a.quarantine.tsv", "a.qc.json", "a.qc")
+    names = ("a.safetensors", "a.index.tsv", "a.quarantine.tsv", "a.qc.json", "a.qc", "a.hashes.tsv")
     paths = ShardPaths(*(out / n for n in names))
     return paths, preprocess_shard(raw / "index.tsv", raw, config, RESOURCES, paths, out / "state", "code")
 
@@ -169,7 +169,7 @@ def test_figures_show_nothing_outside_the_brain(made):
 
 def test_an_empty_shard_is_valid(raw, tmp_path):
     write_table(tmp_path / "index.tsv", [], INDEX_COLUMNS)
-    names = ("a.safetensors", "a.index.tsv", "a.quarantine.tsv", "a.qc.json", "a.qc")
+    names = ("a.safetensors", "a.index.tsv", "a.quarantine.tsv", "a.qc.json", "a.qc", "a.hashes.tsv")
     paths = ShardPaths(*(tmp_path / n for n in names))
     facts = preprocess_shard(tmp_path / "index.tsv", raw, CONFIG, RESOURCES, paths, tmp_path / "state", "code")
     assert facts["sessions"] == 0
