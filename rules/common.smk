@@ -28,6 +28,10 @@ try:
 except CairnError as error:
     raise WorkflowError(str(error))
 
+# What is in a DICOM data set is known when it is converted; jobs that run as processes of their own were planned.
+if PLAN.unconverted and workflow.is_main_process and set(getattr(workflow.dag_settings, "targets", ())) != {"convert"}:
+    raise WorkflowError(f"Not converted yet: {', '.join(PLAN.unconverted)}. Run the target `convert` by itself first.")
+
 # Snakemake locks after parsing. Jobs that it starts as processes of its own, and dry runs, are no runs.
 if workflow.is_main_process and not (workflow.output_settings and workflow.output_settings.dryrun):
     hold_run(Path(".snakemake"))

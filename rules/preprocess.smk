@@ -1,6 +1,7 @@
 """Preprocess: registration, skull-stripping, normalisation, packing, quality control.
 
-needs: raw/{dataset}/index/{shard}.tsv and the scans it names; skull-strip weights and template from the packages
+needs: raw/{dataset}/index/{shard}.tsv and the scans it names; skull-strip weights and template from the packages;
+       sequence_model/ where a real data set has scans of unknown sequence
 makes: preprocess/{dataset}/{shard}.* (tensors, index, quarantine, quality numbers, figures), accepted.json, qc/;
        sessions that are done in .state/, outside every output
 why:   one preprocessing for pretraining, fine-tuning and inference; a bad scan stops nothing, too many stop what
@@ -19,6 +20,7 @@ rule preprocess_shard:
     input:
         index=INDEX,
         packages=list(PREPROCESS_PACKAGES.values()),
+        sequence_model=lambda w: [SEQUENCE_MODEL] if (w.dataset, w.shard) in PLAN.unknown_shards else [],
     output:
         shard=f"{SHARD}.safetensors",
         index=SHARD_INDEX,
@@ -37,7 +39,7 @@ rule preprocess_shard:
         mem_mb=2500,
         runtime=240,
     params:
-        config=lambda w: PLAN.preprocess_job(),
+        config=lambda w: PLAN.preprocess_job(w.dataset, w.shard),
         root=lambda w: str(PLAN.data_root(w.dataset)),
         resources=lambda w, input: str(Path(input.packages[0]).parent),
         state=SHARD_STATE,
@@ -47,8 +49,8 @@ rule preprocess_shard:
         "preprocess {wildcards.dataset} {wildcards.shard}"
     shell:
         "python workflow/scripts/preprocess_shard.py --config {params.config:q} --index {input.index}"
-        " --root {params.root:q} --resources {params.resources} --state {params.state} --shard {output.shard}"
-        " --shard-index {output.index} --quarantine {output.quarantine} --qc {output.qc} --figures {output.figures}"
+        " --sequence-model {input.sequence_model} --root {params.root:q} --resources {params.resources} --state {params.state}"
+        " --shard {output.shard} --shard-index {output.index} --quarantine {output.quarantine} --qc {output.qc} --figures {output.figures}"
         " --card {output.card} > {log} 2>&1"
 
 

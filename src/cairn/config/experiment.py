@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from cairn.config.base import Section
 from cairn.config.bench import PublishedSet
 from cairn.config.cohort import CohortConfig, CohortSet
+from cairn.config.dicom import DicomConfig
 from cairn.config.evaluate import EvaluateConfig
 from cairn.config.learn import FinetuneConfig, NetworkConfig, ObjectiveConfig, PretrainConfig, ProbeConfig, TaskConfig
 from cairn.config.preprocess import PreprocessConfig
@@ -23,9 +24,10 @@ NAME = r"^[a-z0-9][a-z0-9_]*$"
 class DatasetConfig(Section):
     """One data set: a part of the embedded cohort, or a folder of real scans."""
 
-    kind: Literal["cohort", "bids", "fomo60k", "curiabench"]
+    kind: Literal["cohort", "bids", "fomo60k", "dicom", "curiabench"]
     """``cohort``: made by the workflow. ``bids``: ``sub-*/[ses-*/]anat/*.nii.gz``. ``fomo60k``:
-    ``sub_*/ses_*/*.nii.gz``. ``curiabench``: items for frozen encoders, in CuriaBench's published files."""
+    ``sub_*/ses_*/*.nii.gz``. ``dicom``: DICOM files in any layout, which the target ``convert`` converts first.
+    ``curiabench``: items for frozen encoders, in CuriaBench's published files."""
     shards: int = Field(default=1, ge=1, le=9999)
     """Number of shards; a shard is a job. Some hundred sessions make a good shard. A change remakes all of them."""
     cohort: CohortSet | None = None
@@ -34,6 +36,8 @@ class DatasetConfig(Section):
     """Folder of the scans, absolute or relative to the repository; for real data."""
     published: PublishedSet | None = Field(default=None, exclude_if=lambda v: v is None)
     """Which of CuriaBench's files; for kind ``curiabench``."""
+    dicom: DicomConfig | None = Field(default=None, exclude_if=lambda v: v is None)
+    """How to convert; for kind ``dicom``."""
     labels: str = ""
     """Labels of a real data set: a table (columns ``subject session value mask mask_sequence``), or FOMO's label
     folder."""
@@ -48,6 +52,8 @@ class DatasetConfig(Section):
             raise ValueError("a data set of kind 'cohort' needs the section 'cohort'")
         if (self.kind == "curiabench") != (self.published is not None):
             raise ValueError("a data set of kind 'curiabench', and no other, has the section 'published'")
+        if (self.kind == "dicom") != (self.dicom is not None):
+            raise ValueError("a data set of kind 'dicom', and no other, has the section 'dicom' (with 'salt_file')")
         if self.kind not in ("cohort", "curiabench") and not self.root:
             raise ValueError(f"a data set of kind '{self.kind}' needs 'root', the folder of its scans")
         return self

@@ -118,6 +118,11 @@ def _fomo60k(root: Path) -> Iterator[ScanFile]:
                     yield _scan(root, entry, subject, session, fomo_sequence(stem))
 
 
+def is_unknown(sequence: str) -> bool:
+    """Whether a listed sequence says that the name told none: ``unknown``, ``unknown_2``."""
+    return sequence.split("_")[0] == "unknown"
+
+
 def fomo_sequence(stem: str) -> str:
     """Sequence of a FOMO file name without suffix: ``t1``, ``t1_2`` (a repeat), ``dwi_b1000``."""
     name = stem.lower()

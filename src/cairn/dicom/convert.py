@@ -20,12 +20,14 @@ from cairn.dicom.headers import Instance, Refused, files_below, pydicom, read_in
 from cairn.dicom.identity import Identities
 from cairn.dicom.series import fault, group, sequence_of
 from cairn.dicom.volume import NotConverted, convert_series, converter
+from cairn.errors import CairnError
 from cairn.io.atomic import read_json, write_json
 from cairn.io.tables import write_table
 
 COLUMNS = ("series", "subject", "session", "path", "files", "code", "reason", "remedy")
 LOCAL_COLUMNS = ("series", "code", "file")
 DONE = "converted"
+ENVIRONMENT = ("resource", "disk")  # codes of errors that no series can be blamed for
 NO_PATIENT = (
     "no-patient", "The series names no patient, so that nobody can say whom it shares with others.",
     "Name its StudyInstanceUID as patient_id in the table dicom.people.",
@@ -111,6 +113,14 @@ def _convert(work: _Work, config: DicomConfig, state: Path) -> tuple[str, str, s
         outcome = (DONE, "", "")
     except NotConverted as error:
         outcome = (error.code, error.reason, error.remedy)
+    except CairnError as error:
+        if error.code in ENVIRONMENT:
+            raise
+        outcome = ("unusable", f"What the converter made of it is no usable volume ({error.code}).", error.remedy)
+    except (MemoryError, OSError):
+        raise  # the machine's fault, not the series': a rerun may succeed
+    except Exception as error:
+        outcome = ("internal", f"Unexpected {type(error).__name__} while converting.", "Report this with the header.")
     write_json(done, {"key": key, "outcome": outcome})
     return outcome
 

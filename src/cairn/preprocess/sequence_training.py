@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -178,11 +178,3 @@ def _temperature(unseen: Floats, truth: Any) -> float:
         return float(-np.log(np.maximum(chance, 1e-12)).mean())
 
     return float(np.exp(minimize_scalar(loss, bounds=(-1.0, 2.5), method="bounded").x))
-
-
-def summary(model: SequenceModel, table: Table, confidence_min: float) -> Mapping[str, Any]:
-    """How a table's donors and sites are spread: what the evaluation was made on."""
-    return {
-        "scans": len(table.sequence), "donors": sorted(set(table.donor)), "sites": sorted(set(table.site)),
-        "classes": list(model.classes), "confidence_min": confidence_min,
-    }  # fmt: skip
