@@ -19,7 +19,7 @@ INDEX_COLUMNS = (
 LABEL_COLUMNS = ("subject", "session", "value", "mask", "mask_sequence")
 PEOPLE_COLUMNS = ("subject", "session", "age", "sex")
 QUARANTINE_COLUMNS = ("dataset", "subject", "session", "sequence", "path", "code", "reason", "remedy")
-SHARD_COLUMNS = ("subject", "session", "sequences", "shape", "shard_sha256", "session_sha256")
+SHARD_COLUMNS = ("subject", "session", "sequences", "shape", "shard_sha256", "session_sha256", "classified")
 PREDICTION_COLUMNS = ("subject", "session", "value", "mask", "mask_sha256", "status")
 FEW_SHOT_COLUMNS = ("run", "task", "share", "n", "seed", "metric", "value", "ci_low", "ci_high")
 
