@@ -105,14 +105,14 @@ class UnknownSequences(Section):
     """What becomes of scans whose name does not tell their sequence (docs/reference/unknown-sequences.md)."""
 
     method: Literal["leave", "classify"] = "leave"
-    """leave: they stay ``unknown``. classify: a small model, trained on heads of the embedded cohort, looks at the scan;
-    what it is sure of takes that sequence's name, the rest stays ``unknown``. Nothing is trained where no real data set
-    has such a scan."""
+    """leave: they stay ``unknown``. classify: a small model, trained on heads of the embedded cohort, looks at the
+    scan; what it is sure of takes that sequence's name, the rest stays ``unknown``. Nothing is trained where no real
+    data set has such a scan."""
 
     confidence_min: float = Field(default=0.9, ge=0.5, le=1)
     """Least calibrated probability that is believed. A change classifies again and trains nothing."""
 
-    heads: int = Field(default=6, ge=2, le=99)
+    heads: int = Field(default=8, ge=2, le=99)
     """Heads that are made of each donor to train the model, each under a scanner drawn at random."""
 
     voxel_mm: float = Field(default=2.0, ge=0.8, le=4)

@@ -117,8 +117,8 @@ def _instance(path: Path, data: Any) -> Instance | Refused:
         path, text("PatientID"), text("StudyInstanceUID"), text("SeriesInstanceUID"), text("SOPInstanceUID"),
         text("Modality"), tuple(map(str, data.get("ImageType") or ())),
         " ".join(text(t) for t in ("SeriesDescription", "ProtocolName", "SequenceName")),
-        bool(text("ContrastBolusAgent")), (int(data.Rows), int(data.Columns)), _numbers(data, "ImagePositionPatient", 3),
-        _numbers(data, "ImageOrientationPatient", 6), int(data.get("NumberOfFrames") or 1),
+        bool(text("ContrastBolusAgent")), (int(data.Rows), int(data.Columns)),
+        _numbers(data, "ImagePositionPatient", 3), _numbers(data, "ImageOrientationPatient", 6), int(data.get("NumberOfFrames") or 1),
     )  # fmt: skip
 
 

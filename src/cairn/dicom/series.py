@@ -58,7 +58,11 @@ def fault(series: Sequence[Instance], config: DicomConfig) -> tuple[str, str, st
     """What keeps a series from being a volume: code, sentence, remedy; None for a sound one."""
     first = series[0]
     if len({(i.patient, i.study) for i in series}) > 1:
-        return "mixed-series", "Files of several patients or studies share one series.", "Export the studies again, apart."
+        return (
+            "mixed-series",
+            "Files of several patients or studies share one series.",
+            "Export the studies again, apart.",
+        )
     if "LOCALIZER" in first.image_type:
         return "localizer", "The series is a localiser.", "Nothing: it is for planning."
     if sequence_of(series) == LEFT_OUT:

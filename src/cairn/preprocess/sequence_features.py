@@ -1,4 +1,4 @@
-"""What a scan looks like, in some seventy numbers: enough to tell its sequence, and that it is a head at all.
+"""What a scan looks like, in some fifty numbers: enough to tell its sequence, and that it is a head at all.
 
 The numbers are taken from an average of about 4 mm, by depth below the surface of what is not air: scalp and skull,
 cortex, white matter, ventricles. No axis has a name, so that flips and turns change nothing; intensities count from the
@@ -7,6 +7,8 @@ protocol's habit is not the contrast.
 """
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +20,7 @@ BANDS_MM = (0.0, 6.0, 12.0, 18.0, 26.0, 36.0, 48.0, np.inf)  # scalp, skull, cor
 INSIDE_MM = 20.0  # deeper than this, a whole head holds little but brain
 FEWEST_VOXELS = 400  # inside; 25 ml
 QUANTILES = (2, 10, 25, 75, 90, 98)
+FEWEST_LEVELS = 32  # different values; a map of labels or a mask has fewer, a scan hundreds
 EXACT_SHARE = 0.2  # of the voxels at one same value, from where on that value is what was taken away
 
 Features = npt.NDArray[np.float64]
@@ -35,12 +38,15 @@ def names() -> list[str]:
 
 
 def features(data_XYZ: Volume, affine: Array) -> Features | None:
-    """Features ``[F]`` of a scan; None where nothing like a head is there (too little that is not air).
+    """Features ``[F]`` of a scan; None where nothing like a head is there: too little that is not air, or too few
+    different values.
 
     Args:
         data_XYZ: intensities as read, in any unit and order of axes.
         affine: 4x4 voxel to world mm; only its voxel sizes are used, and only as lengths.
     """
+    if np.unique(data_XYZ[::2, ::2, ::2]).size < FEWEST_LEVELS:
+        return None
     value, removed = _background(data_XYZ)
     coarse, to_world = block_mean(value, affine, SPACING_MM)
     zooms = np.linalg.norm(to_world[:3, :3], axis=0)
@@ -111,7 +117,7 @@ def _bands(z: Array, head: Mask, depth: Array) -> list[float]:
     """By depth: percentiles 10, 50, 90 of the intensity, and the band's share of the head."""
     found: list[float] = []
     last = (0.0, 0.0, 0.0)
-    for low, high in zip(BANDS_MM[:-1], BANDS_MM[1:], strict=True):
+    for low, high in pairwise(BANDS_MM):
         band = z[head & (depth > low) & (depth <= high)]
         if band.size >= 30:
             p = np.percentile(band, (10, 50, 90))

@@ -29,7 +29,7 @@ FINDINGS: tuple[Finding, ...] = ("none", "none", "infarct", "mimic", "meningioma
 
 @dataclass(frozen=True)
 class Example:
-    """A made scan: ``[X, Y, Z]`` with its affine, what it is, and on the same grid what is brain (None: it has none)."""
+    """A made scan: ``[X, Y, Z]`` with its affine, what it is, and what is brain on its grid (None: nothing is)."""
 
     name: str
     sequence: str

@@ -1,8 +1,8 @@
 """A small model that says which sequence a scan is, how sure it is, and when it does not know.
 
 Several small networks, each blind to one donor head, vote on `cairn.preprocess.sequence_features`. Two things make a
-scan stay unknown: the vote is not sure enough, or the scan looks like nothing that the model was trained on (Mahalanobis
-distance to the nearest class, Lee et al. 2018, arXiv 1807.03888). Stored as JSON: numbers alone, which run nothing.
+scan stay unknown: the vote is not sure enough, or the scan looks like nothing that the model was trained on
+(Mahalanobis distance to the nearest class, Lee et al. 2018, arXiv 1807.03888). Stored as JSON: numbers alone, which run nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Answer:
         sequence: the likeliest sequence; ``unknown`` when the model does not know.
         likeliest: the likeliest class, sure or not.
         confidence: its calibrated probability.
-        distance: Mahalanobis distance to the nearest class, in units of the largest that is believed (1.0 is the limit).
+        distance: Mahalanobis distance to the nearest class, in units of the largest that is believed.
     """
 
     sequence: str

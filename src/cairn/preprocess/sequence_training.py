@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -121,20 +122,51 @@ def fit(table: Table, seed: int) -> SequenceModel:
         classes, table.features.mean(0), np.maximum(table.features.std(0), SPREAD_MIN), (), 1.0,
         np.zeros((len(classes), table.features.shape[1])), np.eye(table.features.shape[1]), 1.0,
     )  # fmt: skip
-    x = blank.scaled(table.features)
-    members, unseen, far = [], np.zeros((len(x), len(classes))), np.zeros(len(x))
-    for number, name in enumerate(sorted(set(table.donor))):
-        seen = donor != name
-        member = _network(x[seen], sequence[seen], classes, seed + number)
-        members.append(member)
-        unseen[~seen] = logits(member, x[~seen])
-        means, whiten = _gaussians(x[seen], truth[seen], classes)
-        far[~seen] = _nearest(x[~seen], means, whiten, classes)
+    x, known = blank.scaled(table.features), sequence != OTHER
+    networks = _Networks(x, sequence, donor, classes, seed)
+    members = [networks.blind_to(name) for name in networks.donors]
+    far = np.zeros(len(x))
+    for name in networks.donors:
+        out = donor == name
+        far[out] = _nearest(x[out], *_gaussians(x[~out], truth[~out], classes), classes)
     means, whiten = _gaussians(x, truth, classes)
-    reach = float(np.percentile(far[sequence != OTHER], BELIEVED))
     return SequenceModel(
-        classes, blank.centre, blank.scale, tuple(members), _temperature(unseen, truth), means, whiten, reach
-    )
+        classes, blank.centre, blank.scale, tuple(members), _temperature(networks, truth), means, whiten,
+        float(np.percentile(far[known], BELIEVED)),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Networks:
+    """Networks that are blind to one donor or two."""
+
+    x: Floats
+    sequence: Any
+    donor: Any
+    classes: tuple[str, ...]
+    seed: int
+
+    @property
+    def donors(self) -> list[str]:
+        return sorted(set(self.donor))
+
+    def blind_to(self, *names: str) -> dict[str, Floats]:
+        """A network that has seen all donors but these."""
+        seen = ~np.isin(self.donor, names)
+        number = sum(2 ** self.donors.index(name) for name in names)
+        return _network(self.x[seen], self.sequence[seen], self.classes, self.seed + number)
+
+    def unseen_votes(self) -> list[tuple[Any, list[Floats]]]:
+        """For each donor, its rows and the logits of a jury that never met it: of networks that are blind to it and to
+        one more, as the model's own are blind to one each. With two donors a jury is one network.
+        """
+        juries = {}
+        pairs = {frozenset(p): self.blind_to(*p) for p in combinations(self.donors, 2)} if len(self.donors) > 2 else {}
+        for name in self.donors:
+            jury = [member for pair, member in pairs.items() if name in pair] or [self.blind_to(name)]
+            rows = self.donor == name
+            juries[name] = (rows, [logits(member, self.x[rows]) for member in jury])
+        return list(juries.values())
 
 
 def _network(x: Floats, sequence: Any, classes: Sequence[str], seed: int) -> dict[str, Floats]:
@@ -170,11 +202,17 @@ def _nearest(x: Floats, means: Floats, whiten: Floats, classes: Sequence[str]) -
     return np.asarray(np.min([np.linalg.norm((x - means[i]) @ whiten, axis=1) for i in known], axis=0))
 
 
-def _temperature(unseen: Floats, truth: Any) -> float:
+def _temperature(networks: _Networks, truth: Any) -> float:
+    """The temperature at which juries are as sure as they are right, over donors that they never met."""
     from scipy.optimize import minimize_scalar
 
-    def loss(log_t: float) -> float:
-        chance = softmax(unseen / np.exp(log_t))[np.arange(len(truth)), truth]
-        return float(-np.log(np.maximum(chance, 1e-12)).mean())
+    votes = networks.unseen_votes()
 
-    return float(np.exp(minimize_scalar(loss, bounds=(-1.0, 2.5), method="bounded").x))
+    def loss(log_t: float) -> float:
+        total = 0.0
+        for rows, jury in votes:
+            chance = np.mean([softmax(one / np.exp(log_t)) for one in jury], axis=0)
+            total -= float(np.log(np.maximum(chance[np.arange(len(chance)), truth[rows]], 1e-12)).sum())
+        return total / len(truth)
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-2.5, 2.5), method="bounded").x))

@@ -131,7 +131,8 @@ def _jobs(good: Iterable[Row], source: _Source, code: str) -> dict[str, list[Row
         sessions.setdefault((row["subject"], row["session"]), []).append(row)
     shared = key_of(
         config=source.config.model_dump(mode="json", exclude={"max_bad_share"}), code=code, root=str(source.root),
-        packages=source.resources.fingerprint(), model=source.model_sha256, libraries={name: metadata.version(name) for name in LIBRARIES},
+        packages=source.resources.fingerprint(), model=source.model_sha256,
+        libraries={name: metadata.version(name) for name in LIBRARIES},
     )  # fmt: skip
     return {
         key_of(shared=shared, scans=scans, files=_stamps(scans, source)): scans for _, scans in sorted(sessions.items())

@@ -74,12 +74,12 @@ def test_a_file_that_lies_there_twice_counts_once(tmp_path):
     assert [len(s) for s in group([*found, *found])] == [16]
 
 
-class NotDicom(Exception):
+class NotDicomError(Exception):
     pass
 
 
 def library(monkeypatch, read):
-    made = SimpleNamespace(dcmread=read, errors=SimpleNamespace(InvalidDicomError=NotDicom), __version__="3")
+    made = SimpleNamespace(dcmread=read, errors=SimpleNamespace(InvalidDicomError=NotDicomError), __version__="3")
     monkeypatch.setitem(__import__("sys").modules, "pydicom", made)
 
 
@@ -102,7 +102,7 @@ def test_whatever_a_strangers_file_raises_it_is_the_file_that_is_named(monkeypat
 
     image = {"Rows": 4, "Columns": 4, "Modality": "MR", "SeriesInstanceUID": "1", "StudyInstanceUID": "2"}
     assert code(image) == "image"
-    assert code(NotDicom()) == "not-dicom"
+    assert code(NotDicomError()) == "not-dicom"
     assert code(RecursionError("deep")) == "broken-dicom"
     assert code({"Modality": "SR"}) == "not-image"
     assert code(image | {"Modality": "US"}) == "modality"
