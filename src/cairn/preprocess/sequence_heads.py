@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 SEQUENCES: tuple[Sequence, ...] = get_args(Sequence)
 ORIENTATIONS = ("LPS", "RAS", "LAS", "PSR", "LIP", "ASL", "RPI")
+RELEASES: tuple[Literal["full", "defaced", "tight"], ...] = ("full", "full", "defaced", "tight")
 FINDINGS: tuple[Finding, ...] = ("none", "none", "infarct", "mimic", "meningioma", "radiology")
 
 
@@ -50,7 +51,7 @@ def drawn_site(*key: str | int) -> Site:
         return Protocol(in_plane_mm=plane, slice_mm=thick, gap_mm=0 if fine else float(rng.uniform(0, 1)),
                         orientation=turned)  # fmt: skip
 
-    release = ("full", "full", "defaced", "tight")[int(rng.integers(4))]
+    release = RELEASES[int(rng.integers(len(RELEASES)))]
     return Site(
         scanner="drawn", protocols={s: protocol() for s in SEQUENCES}, noise=float(rng.uniform(0.005, 0.05)),
         bias=float(rng.uniform(0.03, 0.25)), contrast=float(rng.uniform(0.04, 0.16)), jitter=0.04,
@@ -98,16 +99,18 @@ def scans_of(donor: LoadedDonor, visit: Visit, site: Site, voxel_mm: float, coar
 
 def perturbed(example: Example, rng: np.random.Generator) -> Example:
     """The same scan as another archive might hold it: cut, in thick slices, noisy, in another unit, below zero."""
-    data, affine, brain = example.data, example.affine.copy(), example.brain
+    data: Any = example.data
+    affine, brain = example.affine.copy(), example.brain
     if rng.random() < 0.5:  # a cut field of view
         axis, share = int(rng.integers(3)), rng.uniform(0.02, 0.18)
         n = data.shape[axis]
         cut = slice(int(n * share), None) if rng.random() < 0.5 else slice(0, n - int(n * share))
-        data, brain = (a if a is None else a[(slice(None),) * axis + (cut,)] for a in (data, brain))
+        at = (slice(None),) * axis + (cut,)
+        data, brain = data[at], None if brain is None else brain[at]
     if rng.random() < 0.3:
         axis = int(rng.integers(3))
         if np.linalg.norm(affine[:3, axis]) < 3.5:
-            data, brain = (a if a is None else _thick(a, axis) for a in (data, brain))
+            data, brain = _thick(data, axis), None if brain is None else _thick(brain, axis)
             affine[:3, axis] *= 2
     if example.sequence != "CT":
         high = float(np.percentile(data, 99)) or 1.0

@@ -2,7 +2,8 @@
 
 Several small networks, each blind to one donor head, vote on `cairn.preprocess.sequence_features`. Two things make a
 scan stay unknown: the vote is not sure enough, or the scan looks like nothing that the model was trained on
-(Mahalanobis distance to the nearest class, Lee et al. 2018, arXiv 1807.03888). Stored as JSON: numbers alone, which run nothing.
+(Mahalanobis distance to the nearest class, Lee et al. 2018, arXiv 1807.03888). Stored as JSON: numbers alone, which
+run nothing.
 """
 
 from __future__ import annotations
