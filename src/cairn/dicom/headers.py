@@ -116,9 +116,10 @@ def _instance(path: Path, data: Any) -> Instance | Refused:
     return Instance(
         path, text("PatientID"), text("StudyInstanceUID"), text("SeriesInstanceUID"), text("SOPInstanceUID"),
         text("Modality"), tuple(map(str, data.get("ImageType") or ())),
-        " ".join(text(t) for t in ("SeriesDescription", "ProtocolName", "SequenceName")),
-        bool(text("ContrastBolusAgent")), (int(data.Rows), int(data.Columns)),
-        _numbers(data, "ImagePositionPatient", 3), _numbers(data, "ImageOrientationPatient", 6), int(data.get("NumberOfFrames") or 1),
+        words=" ".join(text(t) for t in ("SeriesDescription", "ProtocolName", "SequenceName")),
+        contrast=bool(text("ContrastBolusAgent")), size=(int(data.Rows), int(data.Columns)),
+        position=_numbers(data, "ImagePositionPatient", 3), orientation=_numbers(data, "ImageOrientationPatient", 6),
+        frames=int(data.get("NumberOfFrames") or 1),
     )  # fmt: skip
 
 
