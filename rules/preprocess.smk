@@ -1,7 +1,9 @@
 """Preprocess: registration, skull-stripping, normalisation, packing, quality control.
 
-needs: raw/{dataset}/index/{shard}.tsv and the scans it names; skull-strip weights and template from the packages
-makes: preprocess/{dataset}/{shard}.* (tensors, index, quarantine, hashes, quality numbers, figures), accepted.json, qc/;
+needs: raw/{dataset}/index/{shard}.tsv and the scans it names; skull-strip weights and template from the packages;
+       sequence_model/ where a real data set has scans of unknown sequence
+makes: preprocess/{dataset}/{shard}.* (tensors, index, quarantine, hashes, quality numbers, figures),
+       accepted.json, qc/;
        sessions that are done in .state/, outside every output
 why:   one preprocessing for pretraining, fine-tuning and inference; a bad scan stops nothing, too many stop what
        would use them; interrupted, the job goes on from the sessions that are done and ends with the same bytes
@@ -20,6 +22,7 @@ rule preprocess_shard:
     input:
         index=INDEX,
         packages=list(PREPROCESS_PACKAGES.values()),
+        sequence_model=lambda w: [SEQUENCE_MODEL] if (w.dataset, w.shard) in PLAN.unknown_shards else [],
     output:
         shard=f"{SHARD}.safetensors",
         index=SHARD_INDEX,
@@ -39,7 +42,7 @@ rule preprocess_shard:
         mem_mb=2500,
         runtime=240,
     params:
-        config=lambda w: PLAN.preprocess_job(),
+        config=lambda w: PLAN.preprocess_job(w.dataset, w.shard),
         root=lambda w: str(PLAN.data_root(w.dataset)),
         resources=lambda w, input: str(Path(input.packages[0]).parent),
         state=SHARD_STATE,
@@ -49,9 +52,9 @@ rule preprocess_shard:
         "preprocess {wildcards.dataset} {wildcards.shard}"
     shell:
         "python workflow/scripts/preprocess_shard.py --config {params.config:q} --index {input.index}"
-        " --root {params.root:q} --resources {params.resources} --state {params.state} --shard {output.shard}"
-        " --shard-index {output.index} --quarantine {output.quarantine} --hashes {output.hashes} --qc {output.qc}"
-        " --figures {output.figures} --card {output.card} > {log} 2>&1"
+        " --sequence-model {input.sequence_model} --root {params.root:q} --resources {params.resources} --state {params.state}"
+        " --shard {output.shard} --shard-index {output.index} --quarantine {output.quarantine} --hashes {output.hashes}"
+        " --qc {output.qc} --figures {output.figures} --card {output.card} > {log} 2>&1"
 
 
 rule accept_dataset:

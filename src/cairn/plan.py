@@ -14,6 +14,7 @@ from typing import Any
 
 from cairn.config.findings import FAMILIES
 from cairn.datasets.labels import label_files
+from cairn.dicom.headers import files_below
 from cairn.io.stat_cache import StatCache
 from cairn.workflow.names import ROLES, Names
 
@@ -36,10 +37,30 @@ class Plan(Names):
         sites = {name: site for name, site in cohort.sites.items() if name in spec.sites}
         return _json({"cohort": cohort.model_copy(update={"sites": sites}), "set": spec})
 
+    def dicom_job(self, dataset: str) -> str:
+        """What converting a folder of DICOM files needs."""
+        spec = self.datasets[dataset].dicom
+        assert spec is not None, "asked of DICOM data sets alone"
+        return _json(spec)
+
+    def dicom_fingerprint(self, dataset: str) -> str:
+        """Hash over names, sizes and times of the files below a DICOM folder: what `convert` compares."""
+        root = self.root / self.place(self.datasets[dataset].root)
+        found = [(p.relative_to(root).as_posix(), p.lstat().st_size, p.lstat().st_mtime_ns) for p in files_below(root)]
+        return hashlib.sha256(json.dumps(found).encode()).hexdigest()[:16]
+
+    def sequence_model_job(self) -> str:
+        """What training the model of unknown sequences needs."""
+        section, cohort = self.experiment.preprocess.unknown_sequences, self.experiment.cohort
+        return _json({
+            "seed": self.experiment.seed, "unknown_sequences": section, "sites": cohort.sites,
+            "coarsen": cohort.coarsen,
+        })  # fmt: skip
+
     def index_job(self, dataset: str, shard: str) -> str:
         """What indexing one shard of a real data set needs."""
         spec = self.datasets[dataset]
-        job = {"dataset": dataset, "kind": spec.kind, "shard": int(shard), "shards": spec.shards}
+        job = {"dataset": dataset, "kind": self.layout(dataset), "shard": int(shard), "shards": spec.shards}
         return _json(job | ({"manifest": str(self.place(spec.manifest))} if spec.manifest else {}))
 
     def labels_job(self, dataset: str) -> str:
@@ -74,9 +95,15 @@ class Plan(Names):
     def _leakage(self, *names: str) -> dict[str, Any]:
         return {name: getattr(self.experiment.leakage, name) for name in names}
 
-    def preprocess_job(self) -> str:
-        """What preprocessing a shard needs; how many bad scans are too many is not its business."""
-        return _json(self.experiment.preprocess.model_dump(mode="json", exclude={"max_bad_share"}))
+    def preprocess_job(self, dataset: str, shard: str) -> str:
+        """What preprocessing a shard needs; how many bad scans are too many, and how the model that tells unknown
+        sequences is trained, is not its business.
+        """
+        section = self.experiment.preprocess.model_dump(mode="json", exclude={"max_bad_share", "unknown_sequences"})
+        if (dataset, shard) in self.unknown_shards:
+            use = self.experiment.preprocess.unknown_sequences
+            section["unknown_sequences"] = {"method": use.method, "confidence_min": use.confidence_min}
+        return _json(section)
 
     def accept_job(self) -> str:
         """What accepting a data set's shards needs."""

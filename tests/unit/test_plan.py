@@ -75,7 +75,7 @@ def jobs(config):
         "infarct": plan.finetune_job("mae", "infarct", "0"), "predict": plan.predict_job("mae", "age", "0"),
         "evaluate": plan.evaluate_job("mae", "age"),
         "evaluate masks": plan.evaluate_job("mae", "meningioma"), "leaderboard": plan.leaderboard_job(),
-        "preprocess": plan.preprocess_job(),
+        "preprocess": plan.preprocess_job("age_few", "0000"),
         "accept": plan.accept_job(),
         "cohort": plan.cohort_job("age_few"), "test": plan.cohort_job("age_test"),
     }  # fmt: skip

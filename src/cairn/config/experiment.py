@@ -10,9 +10,10 @@ from pydantic import Field, model_validator
 from cairn.config.base import Section
 from cairn.config.bench import PublishedSet
 from cairn.config.cohort import CohortConfig, CohortSet
+from cairn.config.dicom import DicomConfig
 from cairn.config.evaluate import EvaluateConfig
-from cairn.config.learn import FinetuneConfig, NetworkConfig, ObjectiveConfig, PretrainConfig, ProbeConfig, TaskConfig
 from cairn.config.leakage import LeakageConfig
+from cairn.config.learn import FinetuneConfig, NetworkConfig, ObjectiveConfig, PretrainConfig, ProbeConfig, TaskConfig
 from cairn.config.preprocess import PreprocessConfig
 from cairn.config.qc import QcConfig
 from cairn.config.slices import SliceContract
@@ -24,11 +25,12 @@ NAME = r"^[a-z0-9][a-z0-9_]*$"
 class DatasetConfig(Section):
     """One data set: a part of the embedded cohort, or a folder of real scans."""
 
-    kind: Literal["cohort", "bids", "fomo60k", "fomo300k", "fomo_task", "manifest", "curiabench"]
+    kind: Literal["cohort", "bids", "fomo60k", "fomo300k", "fomo_task", "manifest", "dicom", "curiabench"]
     """``cohort``: made by the workflow. ``bids``: ``sub-*/[ses-*/]anat/*.nii.gz``. ``fomo60k``:
     ``sub_*/ses_*/*.nii.gz``. ``fomo300k``: FOMO45K to 300K, ``PT*/[ds*/]sub-*/ses-*``, folders or zips.
     ``fomo_task``: a fine-tune set of FOMO25 or FOMO26, ``preprocessed/`` and ``labels/``. ``manifest``: what a
-    table names. ``curiabench``: items for frozen encoders, in CuriaBench's published files. `cairn index PATH` tells which of them a folder is."""
+    table names. ``dicom``: DICOM files in any layout, which the target ``convert`` converts first. ``curiabench``:
+    items for frozen encoders, in CuriaBench's published files. `cairn index PATH` tells which of them a folder is."""
     shards: int = Field(default=1, ge=1, le=9999)
     """Number of shards; a shard is a job. Some hundred sessions make a good shard. A change remakes all of them."""
     cohort: CohortSet | None = None
@@ -40,6 +42,8 @@ class DatasetConfig(Section):
     to ``root``, and ``sha256 age sex site split`` where they are known; for kind ``manifest``."""
     published: PublishedSet | None = Field(default=None, exclude_if=lambda v: v is None)
     """Which of CuriaBench's files; for kind ``curiabench``."""
+    dicom: DicomConfig | None = Field(default=None, exclude_if=lambda v: v is None)
+    """How to convert; for kind ``dicom``."""
     labels: str = ""
     """Labels of a real data set: a table (columns ``subject session value mask mask_sequence``), or FOMO's label
     folder. Default for kind ``fomo_task``: those beside its scans."""
@@ -57,6 +61,8 @@ class DatasetConfig(Section):
             raise ValueError("a data set of kind 'cohort' needs the section 'cohort'")
         if (self.kind == "curiabench") != (self.published is not None):
             raise ValueError("a data set of kind 'curiabench', and no other, has the section 'published'")
+        if (self.kind == "dicom") != (self.dicom is not None):
+            raise ValueError("a data set of kind 'dicom', and no other, has the section 'dicom' (with 'salt_file')")
         if self.kind not in ("cohort", "curiabench") and not self.root:
             raise ValueError(f"a data set of kind '{self.kind}' needs 'root', the folder of its scans")
         if (self.kind == "manifest") != bool(self.manifest):

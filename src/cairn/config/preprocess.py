@@ -102,6 +102,24 @@ class NormaliseConfig(Section):
     is 1.4 ml."""
 
 
+class UnknownSequences(Section):
+    """What becomes of scans whose name does not tell their sequence (docs/reference/unknown-sequences.md)."""
+
+    method: Literal["leave", "classify"] = "leave"
+    """leave: they stay ``unknown``. classify: a small model, trained on heads of the embedded cohort, looks at the
+    scan; what it is sure of takes that sequence's name, the rest stays ``unknown``. Nothing is trained where no real
+    data set has such a scan."""
+
+    confidence_min: float = Field(default=0.9, ge=0.5, le=1)
+    """Least calibrated probability that is believed. A change classifies again and trains nothing."""
+
+    heads: int = Field(default=8, ge=2, le=99)
+    """Heads that are made of each donor to train the model, each under a scanner drawn at random."""
+
+    voxel_mm: float = Field(default=2.0, ge=0.8, le=4)
+    """Voxel size of these heads' tissue maps."""
+
+
 class PreprocessConfig(Section):
     """From raw scans to tensors, the same for pretraining, fine-tuning and inference: nothing here knows a task."""
 
@@ -122,6 +140,9 @@ class PreprocessConfig(Section):
 
     normalise: NormaliseConfig = NormaliseConfig()
     """Intensities."""
+
+    unknown_sequences: UnknownSequences = UnknownSequences()
+    """Scans of unknown sequence."""
 
     figure_rim_mm: float = Field(default=0.0, ge=0, le=5)
     """QC figures show the brain and this much around it. 0 shows no face; a rim shows what the mask misses."""

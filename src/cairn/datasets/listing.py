@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cairn.datasets.layouts import ScanFile, list_scans
+from cairn.datasets.layouts import ScanFile, is_unknown, list_scans
 from cairn.datasets.people import participants, person
 from cairn.io.atomic import read_json, write_json
 from cairn.io.members import content_hash
@@ -44,6 +44,7 @@ class Listing:
         by_shard: dict[str, list[ScanFile]] = {}
         for scan in list_scans(root, kind):
             by_shard.setdefault(shard_name(shard_of(scan.subject, scan.session, shards)), []).append(scan)
+        self.unknown = [s for s, scans in sorted(by_shard.items()) if any(is_unknown(scan.sequence) for scan in scans)]
         self._hashes: dict[str, str] | None = None
         self._who = {
             shard: [person(self._people, *session) for session in sorted({(s.subject, s.session) for s in scans})]

@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from cairn.datasets.layouts import is_unknown
 from cairn.errors import CairnError
 from cairn.io.atomic import read_json, sha256, write_json
 from cairn.io.sharding import shard_name, shard_of
@@ -74,9 +75,11 @@ class ManifestListing:
         if not all(last.get(key) == value for key, value in now.items()):
             now["sha256"] = sha256(manifest)
             same = all(last.get(key) == now[key] for key in ("shards", "sha256"))
-            last = {**now, "fingerprints": last["fingerprints"] if same else _fingerprints(manifest, shards)}
+            found = {k: last[k] for k in ("fingerprints", "unknown")} if same else _fingerprints(manifest, shards)
+            last = {**now, **found}
             write_json(met, last)
         self._fingerprints: dict[str, str] = last["fingerprints"]
+        self.unknown: list[str] = last["unknown"]
 
     @property
     def shards(self) -> list[str]:
@@ -88,16 +91,21 @@ class ManifestListing:
         return self._fingerprints[shard]
 
 
-def _fingerprints(manifest: Path, shards: int) -> dict[str, str]:
+def _fingerprints(manifest: Path, shards: int) -> dict[str, Any]:
+    """Fingerprints by shard, and the shards with a scan of unknown sequence."""
     sums: dict[int, int] = {}
+    unknown: set[int] = set()
     place = cache(shard_of)
     for row in read_rows(manifest):
         shard = place(row[0], row[1], shards)
         digest = hashlib.sha256("\t".join(row).encode()).digest()
         sums[shard] = sums.get(shard, 0) + int.from_bytes(digest, "big")
+        if is_unknown(row[2]):
+            unknown.add(shard)
     if not sums:
         raise CairnError(f"{manifest}: names no scan.", "Give it one row a scan.", "no-scans")
-    return {shard_name(shard): f"{total % (1 << 256):064x}"[:32] for shard, total in sorted(sums.items())}
+    prints = {shard_name(shard): f"{total % (1 << 256):064x}"[:32] for shard, total in sorted(sums.items())}
+    return {"fingerprints": prints, "unknown": [shard_name(shard) for shard in sorted(unknown)]}
 
 
 def _wrong(row: Row) -> tuple[str, str] | None:

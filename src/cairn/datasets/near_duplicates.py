@@ -164,7 +164,11 @@ def _between(
                 leaks = sorted(leaks + [pair for pair in pairs if pair[0] <= most])[:MOST_LEAKS]
                 near = sorted(near + pairs)[:NEAREST]
     histogram = np.add.reduceat(counts, np.linspace(0, hashes.bits, BINS + 1)[:-1].astype(int))
-    summary = {"nearest": [_pair(hashes, *n) for n in near], "histogram": histogram.tolist(), "pairs": int(counts.sum())}
+    summary = {
+        "nearest": [_pair(hashes, *n) for n in near],
+        "histogram": histogram.tolist(),
+        "pairs": int(counts.sum()),
+    }
     return [_pair(hashes, *leak) for leak in _once(leaks)], summary
 
 

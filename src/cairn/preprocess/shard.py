@@ -39,7 +39,9 @@ from cairn.preprocess.kept import LOCK, MADE, KeptSessions, MadeShard, Outcome, 
 from cairn.preprocess.ledger import Rejection, SessionFailed
 from cairn.preprocess.resources import Resources
 from cairn.preprocess.scan_hash import session_hashes
+from cairn.preprocess.sequence_model import SequenceModel, load_model
 from cairn.preprocess.session import SessionResult, preprocess_session
+from cairn.preprocess.unknown import Told, tell
 
 Row = Mapping[str, str]
 
@@ -74,11 +76,14 @@ class _Source:
     root: Path
     config: PreprocessConfig
     resources: Resources
+    model: SequenceModel | None = None
+    model_sha256: str = ""
 
 
 def preprocess_shard(
-    index: Path, root: Path, config: PreprocessConfig, resources: Resources, paths: ShardPaths, state: Path, code: str
-) -> dict[str, Any]:
+    index: Path, root: Path, config: PreprocessConfig, resources: Resources, paths: ShardPaths, state: Path, code: str,
+    sequence_model: Path | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Preprocess the sessions of one index table, from where a former process stopped if one did.
 
     A bad scan becomes a row of the quarantine and the rest goes on; `cairn.preprocess.accept` judges their share.
@@ -91,6 +96,7 @@ def preprocess_shard(
         paths: where the results go.
         state: folder of what is done so far, outside every output; one process at a time works there.
         code: hash of the code; what other code made is not taken over.
+        sequence_model: the model that tells unknown sequences, where the shard has such and the settings ask for it.
 
     Returns:
         Facts for the card: counts, and seconds by step.
@@ -98,7 +104,8 @@ def preprocess_shard(
     Raises:
         CairnError: code ``resource`` when an archive is missing, ``disk`` when there is no room.
     """
-    what, source = f"preprocess {index}", _Source(root, config, resources)
+    model = (load_model(sequence_model), sha256(sequence_model)) if sequence_model else (None, "")
+    what, source = f"preprocess {index}", _Source(root, config, resources, *model)
     with exclusive(state / LOCK, what), disk_errors(state / MADE):
         rows = read_table(index, INDEX_COLUMNS)
         good, doubles = _refuse_doubles(rows, root)
@@ -133,7 +140,8 @@ def _jobs(good: Iterable[Row], source: _Source, code: str) -> dict[str, list[Row
         sessions.setdefault((row["subject"], row["session"]), []).append(row)
     shared = key_of(
         config=source.config.model_dump(mode="json", exclude={"max_bad_share"}), code=code, root=str(source.root),
-        packages=source.resources.fingerprint(), libraries={name: metadata.version(name) for name in LIBRARIES},
+        packages=source.resources.fingerprint(), model=source.model_sha256,
+        libraries={name: metadata.version(name) for name in LIBRARIES},
     )  # fmt: skip
     return {
         key_of(shared=shared, scans=scans, files=_stamps(scans, source)): scans for _, scans in sorted(sessions.items())
@@ -222,7 +230,8 @@ def _session(rows: Sequence[Row], source: _Source, folder: Path) -> dict[str, An
     """Preprocess one session into ``folder``; what else its `Outcome` holds."""
     good, quarantine = _unchanged(rows, source.root, source.config.guard.follow_links)
     files = {r["sequence"]: source.root / r["path"] for r in good}
-    by_sequence = {r["sequence"]: r for r in rows}
+    told = tell(files, source.config.unknown_sequences, source.model)
+    by_sequence = {told.names.get(r["sequence"], r["sequence"]): r for r in rows}
     nothing: dict[str, Any] = {"quarantine": quarantine, "row": None, "numbers": {}, "seconds": {}}
     if not files:
         return nothing
@@ -233,7 +242,8 @@ def _session(rows: Sequence[Row], source: _Source, folder: Path) -> dict[str, An
             quarantine.append(_quarantined(by_sequence[r.sequence], source.root, r.code, r.reason, r.remedy))
 
     try:
-        given = _given(files, source, subject, session)
+        given = {told.names[s]: mask for s, mask in _given(files, source, subject, session).items()}
+        files = {told.names[s]: path for s, path in files.items()}
         result = preprocess_session(files, source.config, source.resources, subject, session, given)
     except SessionFailed as failed:
         reject(failed.rejected)
@@ -245,8 +255,9 @@ def _session(rows: Sequence[Row], source: _Source, folder: Path) -> dict[str, An
     hashes = [by_sequence[s] | {"hash": h} for s, h in found.items()]
     write_table(folder / HASHES, hashes, HASH_COLUMNS)
     return {
-        "quarantine": quarantine, "row": _index_row(result.session),
-        "numbers": _numbers(result, by_sequence, name), "seconds": result.seconds,
+        "quarantine": quarantine, "row": _index_row(result.session, told),
+        "numbers": _numbers(result, by_sequence, name) | ({"classified": told.said} if told.said else {}),
+        "seconds": result.seconds,
     }  # fmt: skip
 
 
@@ -308,11 +319,12 @@ def _key(row: Row) -> str:
     return f"{row['subject']}/{row['session']}"
 
 
-def _index_row(session: PreprocessedSession) -> dict[str, str]:
+def _index_row(session: PreprocessedSession, told: Told) -> dict[str, str]:
     """A session's row of the index, without the shard's hash."""
     return {
         "subject": session.subject, "session": session.session, "sequences": ",".join(session.volumes),
         "shape": "x".join(map(str, session.geometry.shape)), "session_sha256": _session_hash(session),
+        "classified": told.column or MISSING,
     }  # fmt: skip
 
 

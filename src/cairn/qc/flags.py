@@ -30,6 +30,7 @@ def session_flags(numbers: Numbers, limits: QcConfig) -> list[Flag]:
     """
     found = list(_brain(numbers, limits)) if numbers["strip"] != "none" else []
     found += _grid(numbers, limits)
+    found += _names(numbers)
     for name, values in sorted(numbers["sequences"].items()):
         found += (Flag(code, name, text) for code, text in _sequence(values, limits))
         if "fit" in values:
@@ -55,6 +56,22 @@ def _brain(n: Numbers, limits: QcConfig) -> Iterator[Flag]:
 def _grid(n: Numbers, limits: QcConfig) -> Iterator[Flag]:
     if n["outside_grid"] > limits.outside_grid_max:
         yield Flag("outside-grid", "", f"{n['outside_grid']:.1%} of the brain lie outside the grid; enlarge the box.")
+
+
+def _names(n: Numbers) -> Iterator[Flag]:
+    """Scans whose names tell no sequence, and what the image told."""
+    said = n.get("classified", {})
+    for name in sorted(n["sequences"]):
+        if name not in said:
+            if name.split("_")[0] == "unknown":
+                yield Flag("unknown-sequence", name, "The name tells no sequence, and nobody looked at the image.")
+            continue
+        one = said[name]
+        sure = f"{one['likeliest']}, confidence {one['confidence']:.2f}"
+        if one["sequence"] == "unknown":
+            yield Flag("unknown-sequence", name, f"Neither name nor image tells the sequence (likeliest: {sure}).")
+        else:
+            yield Flag("classified", name, f"The name ('{one['listed']}') tells no sequence; the image does: {sure}.")
 
 
 def _sequence(n: Numbers, limits: QcConfig) -> Iterator[tuple[str, str]]:

@@ -81,19 +81,39 @@ class Names(FrozenNames):
     @cached_property
     def listings(self) -> dict[str, Listing | ManifestListing]:
         """The trees and manifests of the real data sets."""
-        return {name: self._listing(name) for name in self.real_datasets}
+        return {name: self._listing(name) for name in self.real_datasets if name not in self.unconverted}
 
     def _listing(self, name: str) -> Listing | ManifestListing:
         spec, raw = self.datasets[name], self.root / self.results / "raw" / name
         if spec.kind == "manifest":
             return ManifestListing(self.root / spec.manifest, spec.shards, self.state(f"manifests/{name}.json"))
         root = self.root / self.data_root(name)
-        return Listing(root, spec.kind, spec.shards, raw / "tokens", self.state(f"listing/{name}"), raw / "index")
+        return Listing(
+            root, self.layout(name), spec.shards, raw / "tokens", self.state(f"listing/{name}"), raw / "index"
+        )
+
+    @property
+    def dicom_datasets(self) -> list[str]:
+        """Data sets that come as DICOM files."""
+        return [n for n, d in self.datasets.items() if d.kind == "dicom"]
+
+    @cached_property
+    def unconverted(self) -> list[str]:
+        """Those of them that the target ``convert`` has not converted yet: they have no shard."""
+        made = self.root / self.results / "raw"
+        return [n for n in self.dicom_datasets if not (made / n / "converted.run.json").is_file()]
+
+    def layout(self, dataset: str) -> str:
+        """Layout of a real data set's scans; what DICOM files are converted to is a plain tree."""
+        kind = self.datasets[dataset].kind
+        return "fomo60k" if kind == "dicom" else kind
 
     def data_root(self, dataset: str) -> Path:
         """Folder that a data set's index paths start from."""
         if self.datasets[dataset].kind == "cohort":
             return Path(self.results) / "raw" / dataset
+        if self.datasets[dataset].kind == "dicom":
+            return Path(self.results) / "raw" / dataset / "converted"
         return self.place(self.datasets[dataset].root)
 
     def label_source(self, dataset: str) -> Path:
@@ -124,7 +144,8 @@ class Names(FrozenNames):
         """Shards that hold a session, by data set."""
         from cairn.cohort.plan import sessions
 
-        found = {name: listing.shards for name, listing in self.listings.items()}
+        found: dict[str, list[str]] = {name: [] for name in self.unconverted}
+        found |= {name: listing.shards for name, listing in self.listings.items()}
         for name in self.cohort_datasets:
             spec, count = self.datasets[name].cohort, self.datasets[name].shards
             assert spec is not None
@@ -197,7 +218,14 @@ class Names(FrozenNames):
     def packages(self) -> dict[str, str]:
         """File name of each pinned archive that the experiment uses -> package."""
         names = {*PREPROCESS_PACKAGES, *(p for d in self.cohort_datasets for p in self._packages_of(d))}
+        if self.unknown_shards:
+            names |= {self.experiment.cohort.donors[d].package for g in ("train", "test") for d in self.model_donors(g)}
         return {self.archive(name): name for name in sorted(names)}
+
+    @property
+    def archives(self) -> dict[str, str]:
+        """File name of every archive that the configuration pins, used or not -> package."""
+        return {self.archive(name): name for name in sorted(self.experiment.cohort.packages)}
 
     def archive(self, package: str) -> str:
         """File name under which a package is kept."""
@@ -214,6 +242,22 @@ class Names(FrozenNames):
     def donor_archive(self, donor: str) -> str:
         """Archive that a donor is built from."""
         return self.archive(self.experiment.cohort.donors[donor].package)
+
+    @cached_property
+    def unknown_shards(self) -> frozenset[tuple[str, str]]:
+        """Data set and shard wherever the names leave a sequence open and the image shall tell it."""
+        if self.experiment.preprocess.unknown_sequences.method == "leave":
+            return frozenset()
+        return frozenset(
+            (name, shard) for name, listing in self.listings.items() for shard in listing.unknown
+        )  # fmt: skip
+
+    def model_donors(self, group: str) -> tuple[str, ...]:
+        """Donors that the sequence model learns from (``train``) or is judged on (``test``)."""
+        groups = self.experiment.cohort.donor_groups
+        if group == "test":
+            return groups["test"]
+        return tuple(dict.fromkeys([*groups["train"], *groups["indomain"]]))
 
     def _packages_of(self, dataset: str) -> list[str]:
         return [self.experiment.cohort.donors[donor].package for donor in self.donors_of(dataset)]
@@ -285,6 +329,7 @@ class Names(FrozenNames):
             "labels": [{"dataset": d} for d in self.labelled_datasets],
             "leakage": [{}],
             "people": [{"dataset": d} for d in self.people_datasets],
+            "sequence_model": [{}] if self.unknown_shards else [],
             "preprocess_shard": [job for d in self.scanned for job in shards[d]],
             "accept_dataset": [{"dataset": d} for d in self.scanned],
             "near_duplicates": [{}],

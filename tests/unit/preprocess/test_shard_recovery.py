@@ -34,7 +34,9 @@ def run(raw, out, scans):
         for subject, sequence, path in scans
     ]
     write_table(out / "index.tsv", rows, INDEX_COLUMNS)
-    paths = ShardPaths(*(out / n for n in ("a.safetensors", "a.index.tsv", "a.quarantine.tsv", "a.qc.json", "a.qc", "a.hashes.tsv")))
+    paths = ShardPaths(
+        *(out / n for n in ("a.safetensors", "a.index.tsv", "a.quarantine.tsv", "a.qc.json", "a.qc", "a.hashes.tsv"))
+    )
     preprocess_shard(out / "index.tsv", raw, CONFIG, RESOURCES, paths, out / "state", "code")
     return paths, read_table(paths.quarantine, QUARANTINE_COLUMNS)
 
