@@ -24,6 +24,7 @@ rule fetch_package:
         f"{RES}/benchmarks/fetch_package/{{archive}}.jsonl"
     wildcard_constraints:
         archive=one_of(PLAN.packages),
+    localrule: True  # a cluster's nodes may have no network
     conda:
         "../envs/cairn.yaml"
     threads: 1
