@@ -68,6 +68,12 @@ def shard_files(dataset, pattern):
     return [pattern.format(dataset=dataset, shard=shard) for shard in PLAN.shards[dataset]]
 
 
+def tensors(dataset):
+    """What jobs that share no file system must be brought: the shards, for which their indexes stand elsewhere."""
+    remote = workflow.storage_settings and workflow.storage_settings.default_storage_provider
+    return shard_files(dataset, f"{SHARD}.safetensors") if remote else []
+
+
 def label_sources(wildcards):
     """Where the labels of a data set come from: the cohort's shards, or the file that the configuration names."""
     if PLAN.datasets[wildcards.dataset].kind == "cohort":

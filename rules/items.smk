@@ -18,6 +18,7 @@ rule make_items:
     """Make the items of a data set in one form."""
     input:
         shards=lambda w: shard_files(w.dataset, SHARD_INDEX),
+        tensors=lambda w: tensors(w.dataset),
         anatomies=lambda w: shard_files(w.dataset, ANATOMY),
         accepted=ancient(lambda w: ACCEPTED.format(dataset=w.dataset)),
         leakage=ancient(rules.leakage.output.report),

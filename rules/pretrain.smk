@@ -17,6 +17,7 @@ rule pretrain_encoder:
     """Pretrain one encoder."""
     input:
         shards=lambda w: shard_files(PLAN.runs[w.run].pretrain_data, SHARD_INDEX),
+        tensors=lambda w: tensors(PLAN.runs[w.run].pretrain_data),
         accepted=ancient(lambda w: ACCEPTED.format(dataset=PLAN.runs[w.run].pretrain_data)),
         leakage=ancient(rules.leakage.output.report),
     output:

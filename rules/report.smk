@@ -60,6 +60,7 @@ rule report:
         cards=CARDS,
         histories=HISTORIES,
         shards=[f for d in TEST_SETS for f in shard_files(d, SHARD_INDEX)],
+        tensors=[f for d in TEST_SETS for f in tensors(d)],
         labels=[LABELS.format(dataset=d) for d in TEST_SETS],
         predictions=outputs("predict_test", "predict_head", only="predictions"),
         curves=outputs("few_shot_curve", only="curve"),

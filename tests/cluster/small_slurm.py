@@ -1,4 +1,4 @@
-"""A Slurm of two nodes on this machine, from Debian's packages, for real jobs: started in a second, nothing left behind.
+"""A Slurm of two nodes on this machine, from Debian's packages, for real jobs: up in a second, nothing left behind.
 
 All daemons run as root on loopback, with a key of their own and without accounting. A node is a ``slurmd``; its GPU is
 ``/dev/zero``, which Slurm counts and hands out like a real one. The executor drops ``SLURM_CONF`` inside jobs, so the
@@ -115,7 +115,14 @@ class SmallSlurm:
             for s in (a, b, c):
                 s.bind(("127.0.0.1", 0))
                 ports.append(s.getsockname()[1])
-        names = {"name": self.name, "host": self.host, "folder": self.folder, "port": ports[0], "n1": ports[1], "n2": ports[2]}
+        names = {
+            "name": self.name,
+            "host": self.host,
+            "folder": self.folder,
+            "port": ports[0],
+            "n1": ports[1],
+            "n2": ports[2],
+        }
         (self.folder / "slurm.conf").write_text(CONF.format(**names))
         (self.folder / "gres.conf").write_text("NodeName=n1,n2 Name=gpu File=/dev/zero\n")
         ETC.mkdir(exist_ok=True)

@@ -1,15 +1,14 @@
-"""Guards profiles/slurm on a real Slurm of two nodes: what jobs ask for, shards in one job, a node that dies, two nodes.
+"""Guards profiles/slurm on a real Slurm: what jobs ask for, shards in one job, a node that dies, training on two nodes.
 
 The profile is used as it stands; added is only what tells the executor that this Slurm keeps no accounts.
 """
 
 import json
-import os
 from pathlib import Path
 
 import pytest
-from conftest import CI, ENCODER, R, Workplace, need
 from small_slurm import SmallSlurm, until, why_not
+from workplace import CI, ENCODER, R, need
 
 from cairn.io.atomic import sha256
 from cairn.nets.weights import read_tensors
