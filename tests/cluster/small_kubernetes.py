@@ -102,7 +102,7 @@ class SmallKubernetes:
                 self.end_headers()
                 self.wfile.write(said)
 
-            do_GET = do_POST = do_DELETE = _answer
+            do_GET = do_POST = do_DELETE = _answer  # noqa: N815
 
             def log_message(self, *_: Any) -> None:
                 pass
