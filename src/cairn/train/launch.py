@@ -1,7 +1,7 @@
 """Starting the processes that train one model, and what each of them does: ``python -m cairn.train.launch FILE``.
 
 The process that was asked to pretrain starts ``torchrun`` on this module, waits, and gives back what the first process
-found. In a Slurm job of several nodes ``srun`` starts one ``torchrun`` on each, and they meet on the node of the process
+found. In a Slurm job of several nodes ``srun`` starts a ``torchrun`` on each, and they meet on the node of the process
 that asked; elsewhere, an environment variable holds the command that starts all of them. No process survives the one
 that asked: the first reads a pipe that ends with it, and the others fail without the first.
 """
