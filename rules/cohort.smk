@@ -95,6 +95,7 @@ rule cohort_shard:
         "../envs/cairn.yaml"
     threads: 1
     resources:
+        shard_place=1,
         mem_mb=2500,
         runtime=240,
     params:

@@ -24,10 +24,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory, packages: Path, new_checko
 
 
 @pytest.fixture
-def place(trained: Path, tmp_path: Path) -> Workplace:
+def place(trained: Path, tmp_path: Path) -> Iterator[Workplace]:
     """A copy of it to work in."""
     shutil.copytree(trained, tmp_path / "place", symlinks=True)
-    return Workplace(tmp_path / "place")
+    work = Workplace(tmp_path / "place")
+    yield work
+    work.stop()
 
 
 @pytest.fixture

@@ -49,10 +49,10 @@ def test_a_node_dies_and_its_job_goes_on_with_what_the_rules_ask_for(slurm, trai
         assert run.poll() is None, place.said()[-6000:] + slurm.logs()
         return list(state.glob("*/*/result.json"))
 
-    until(one_is_done, 300, "a session preprocessed by a job")
+    until(one_is_done, 600, "a session preprocessed by a job")
     [job] = [j for j in slurm.jobs() if j["JobState"] == "RUNNING"]
     slurm.crash(job["BatchHost"])
-    until(lambda: asked(slurm, "preprocess")[0]["JobState"] == "PENDING", 90, "the job is queued again")
+    until(lambda: asked(slurm, "preprocess_shard")[0]["JobState"] == "PENDING", 90, "the job is queued again")
     slurm.start_node(job["BatchHost"])
     slurm.ask("scontrol", "update", f"JobId={job['JobId']}", "StartTime=now")  # else in two minutes
     assert run.wait() == 0, place.said()[-6000:]
@@ -62,9 +62,9 @@ def test_a_node_dies_and_its_job_goes_on_with_what_the_rules_ask_for(slurm, trai
     logs = [p.read_text() for p in (place.root / R / "logs/preprocess_shard").glob("pretrain-*.log")]
     assert any("there already" in log for log in logs)
 
-    [shards] = asked(slurm, "preprocess")
+    [shards] = asked(slurm, "preprocess_shard")
     assert shards["Restarts"] == "1"
-    assert (shards["NumCPUs"], shards["MinMemoryNode"], shards["TimeLimit"]) == ("2", "5000M", "04:00:00")
+    assert (shards["NumCPUs"], shards["MinMemoryNode"], shards["TimeLimit"]) == ("1", "2500M", "08:00:00")
     [training] = asked(slurm, "pretrain_encoder")
     assert (training["MinMemoryNode"], training["TimeLimit"]) == ("4000M", "2-00:00:00")
     assert training["TresPerJob"] == "gres:gpu:1"

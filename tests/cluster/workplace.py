@@ -32,6 +32,7 @@ class Workplace:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.started: list[subprocess.Popen[bytes]] = []
 
     def forget(self, *places: str) -> None:
         """Remove results and states, so that they must be made."""
@@ -45,7 +46,16 @@ class Workplace:
         environment = os.environ | {"PYTHONPATH": str(self.root / "src"), "PATH": path} | variables
         command = ["timeout", "-k", "10", str(seconds), sys.executable, "-m", "snakemake", *arguments]
         with (self.root / "run.log").open("wb") as log:
-            return subprocess.Popen(command, cwd=self.root, env=environment, stdout=log, stderr=log)
+            run = subprocess.Popen(command, cwd=self.root, env=environment, stdout=log, stderr=log)
+        self.started.append(run)
+        return run
+
+    def stop(self) -> None:
+        """Ask what still runs to end; `timeout` hands it on, and insists."""
+        for run in self.started:
+            if run.poll() is None:
+                run.terminate()
+                run.wait()
 
     def run(self, *arguments: str, seconds: int = 900, **variables: str) -> str:
         """Run Snakemake to a good end; returns what it printed."""
