@@ -185,23 +185,11 @@ class SmallSlurm:
         daemon.wait()
 
     def _steps(self, node: str) -> list[int]:
-        """Processes that watch a node's jobs, and those jobs: they outlive the daemon."""
+        """Processes that watch a node's jobs, and those jobs: they outlive the daemon. The watchers write its log."""
         found = []
         for entry in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
-                if b"slurmstepd" in (entry / "cmdline").read_bytes():
-                    below = descendants(int(entry.name))
-                    if any(self._environment(p).items() >= self._mark(node) for p in below):
-                        found += [int(entry.name), *below]
+                watches = b"slurmstepd" in (entry / "cmdline").read_bytes()
+                if watches and self.folder / f"{node}.log" in map(Path.readlink, (entry / "fd").iterdir()):
+                    found += [int(entry.name), *descendants(int(entry.name))]
         return found
-
-    def _mark(self, node: str) -> set[tuple[str, str]]:
-        return {("SLURM_CLUSTER_NAME", self.name), ("SLURMD_NODENAME", node)}
-
-    @staticmethod
-    def _environment(pid: int) -> dict[str, str]:
-        try:
-            text = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace")
-        except OSError:
-            return {}
-        return dict(p.split("=", 1) for p in text.split("\0") if "=" in p)

@@ -53,8 +53,9 @@ def test_a_node_dies_and_its_job_goes_on_with_what_the_rules_ask_for(slurm, trai
     [job] = [j for j in slurm.jobs() if j["JobState"] == "RUNNING"]
     slurm.crash(job["BatchHost"])
     until(lambda: asked(slurm, "preprocess_shard")[0]["JobState"] == "PENDING", 90, "the job is queued again")
-    slurm.start_node(job["BatchHost"])
     slurm.ask("scontrol", "update", f"JobId={job['JobId']}", "StartTime=now")  # else in two minutes
+    until(lambda: asked(slurm, "preprocess_shard")[0]["JobState"] == "RUNNING", 60, "the job runs elsewhere")
+    slurm.start_node(job["BatchHost"])
     assert run.wait() == 0, place.said()[-6000:]
 
     for made in (*SHARDS, str(ENCODER.relative_to(R))):
