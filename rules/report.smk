@@ -16,7 +16,7 @@ NO_NUMBER = (
     "report",
     "tables",
 )  # no number of the page rests on what these rules make
-CARDS = expand(rules.fetch_package.output.card, archive=PLAN.packages) + outputs(
+CARDS = expand(named(rules.fetch_package.output.card), archive=PLAN.packages) + outputs(
     *[name for name in JOBS if name not in NO_NUMBER], only="card"
 )
 HISTORIES = outputs("pretrain_encoder", "finetune_model", only="history")
@@ -65,7 +65,7 @@ rule report:
         predictions=outputs("predict_test", "predict_head", only="predictions"),
         curves=outputs("few_shot_curve", only="curve"),
         absent=outputs("absent_tasks", only="absent"),
-        manifests=[rules.manifest.output.manifest.format(dataset=d) for d in PLAN.scanned],
+        manifests=[named(rules.manifest.output.manifest).format(dataset=d) for d in PLAN.scanned],
     output:
         page=f"{R}/report/index.html",
         figure=f"{R}/report/leaderboard.png",
