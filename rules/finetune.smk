@@ -23,6 +23,7 @@ rule finetune_model:
     """Fine-tune one model on a task's labelled training set."""
     input:
         shards=lambda w: shard_files(PLAN.train_data(w.run, w.task), SHARD_INDEX),
+        tensors=lambda w: tensors(PLAN.train_data(w.run, w.task)),
         labels=lambda w: LABELS.format(dataset=PLAN.train_data(w.run, w.task)),
         encoder=encoder_of,
         accepted=ancient(lambda w: ACCEPTED.format(dataset=PLAN.train_data(w.run, w.task))),
@@ -61,6 +62,7 @@ rule predict_test:
     """Predict the test set of a task."""
     input:
         shards=lambda w: shard_files(PLAN.tasks[w.task].test, SHARD_INDEX),
+        tensors=lambda w: tensors(PLAN.tasks[w.task].test),
         model=MODEL,
         accepted=ancient(lambda w: ACCEPTED.format(dataset=PLAN.tasks[w.task].test)),
     output:
@@ -94,6 +96,7 @@ rule predict_test:
 use rule predict_test as apply_model with:
     input:
         shards=lambda w: shard_files(w.dataset, SHARD_INDEX),
+        tensors=lambda w: tensors(w.dataset),
         model=MODEL,
         accepted=ancient(lambda w: ACCEPTED.format(dataset=w.dataset)),
     output:

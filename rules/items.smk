@@ -18,6 +18,7 @@ rule make_items:
     """Make the items of a data set in one form."""
     input:
         shards=lambda w: shard_files(w.dataset, SHARD_INDEX),
+        tensors=lambda w: tensors(w.dataset),
         anatomies=lambda w: shard_files(w.dataset, ANATOMY),
         accepted=ancient(lambda w: ACCEPTED.format(dataset=w.dataset)),
         leakage=ancient(rules.no_leaks.output.report),
@@ -55,7 +56,7 @@ rule import_items:
     """Bring in the items of a data set in CuriaBench's published layout."""
     output:
         images=ITEMS.replace("{form}", "published"),
-        truth=rules.make_items.output.truth.replace("{form}", "published"),
+        truth=named(rules.make_items.output.truth).replace("{form}", "published"),
         pairs=PAIRS.replace("{form}", "published"),
         card=f"{R}/finetune/_items/{{dataset}}/published/run.json",
     log:
@@ -86,7 +87,9 @@ rule import_items:
 rule item_targets:
     """Read a task's targets off the truth of a data set's items."""
     input:
-        truth=lambda w: rules.make_items.output.truth.format(dataset=w.dataset, form=PLAN.form_in(w.dataset, w.task)),
+        truth=lambda w: named(rules.make_items.output.truth).format(
+            dataset=w.dataset, form=PLAN.form_in(w.dataset, w.task)
+        ),
     output:
         targets=TARGETS,
         card=f"{R}/finetune/_items/{{dataset}}/{{task}}.run.json",

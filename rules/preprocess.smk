@@ -39,6 +39,7 @@ rule preprocess_shard:
         "../envs/cairn.yaml"
     threads: 1
     resources:
+        shard_place=1,
         mem_mb=2500,
         runtime=240,
     params:

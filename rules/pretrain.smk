@@ -7,12 +7,17 @@ why:   interrupted, the job goes on from its last state and ends with the same w
 """
 
 ENCODER = f"{R}/pretrain/{{run}}/seed-{{seed}}/encoder.safetensors"
+SPREAD = PLAN.experiment.pretrain
+# What Slurm's executor must know of several processes: the job starts them, one task a node, whatever the GPUs.
+ON_NODES = {"tasks_per_gpu": 0} if SPREAD.processes > 1 else {}
+ON_NODES |= {"mpi": "srun", "nodes": SPREAD.nodes, "tasks": SPREAD.nodes} if SPREAD.nodes > 1 else {}
 
 
 rule pretrain_encoder:
     """Pretrain one encoder."""
     input:
         shards=lambda w: shard_files(PLAN.runs[w.run].pretrain_data, SHARD_INDEX),
+        tensors=lambda w: tensors(PLAN.runs[w.run].pretrain_data),
         accepted=ancient(lambda w: ACCEPTED.format(dataset=PLAN.runs[w.run].pretrain_data)),
         leakage=ancient(rules.no_leaks.output.report),
     output:
@@ -27,10 +32,11 @@ rule pretrain_encoder:
         run=one_of(PLAN.pretrained_runs),
     conda:
         "../envs/cairn.yaml"
-    threads: PLAN.experiment.pretrain.processes
+    threads: SPREAD.per_node
     resources:
-        gpu=GPU * PLAN.experiment.pretrain.processes,
-        mem_mb=4000 * PLAN.experiment.pretrain.processes,
+        **ON_NODES,
+        gpu=GPU * SPREAD.processes,
+        mem_mb=4000 * SPREAD.per_node,
         runtime=2880,
     params:
         config=lambda w: PLAN.pretrain_job(w.run, w.seed),

@@ -16,7 +16,7 @@ NO_NUMBER = (
     "report",
     "tables",
 )  # no number of the page rests on what these rules make
-CARDS = expand(rules.fetch_package.output.card, archive=PLAN.packages) + outputs(
+CARDS = expand(named(rules.fetch_package.output.card), archive=PLAN.packages) + outputs(
     *[name for name in JOBS if name not in NO_NUMBER], only="card"
 )
 HISTORIES = outputs("pretrain_encoder", "finetune_model", only="history")
@@ -60,11 +60,12 @@ rule report:
         cards=CARDS,
         histories=HISTORIES,
         shards=[f for d in TEST_SETS for f in shard_files(d, SHARD_INDEX)],
+        tensors=[f for d in TEST_SETS for f in tensors(d)],
         labels=[LABELS.format(dataset=d) for d in TEST_SETS],
         predictions=outputs("predict_test", "predict_head", only="predictions"),
         curves=outputs("few_shot_curve", only="curve"),
         absent=outputs("absent_tasks", only="absent"),
-        manifests=[rules.manifest.output.manifest.format(dataset=d) for d in PLAN.scanned],
+        manifests=[named(rules.manifest.output.manifest).format(dataset=d) for d in PLAN.scanned],
     output:
         page=f"{R}/report/index.html",
         figure=f"{R}/report/leaderboard.png",

@@ -75,6 +75,8 @@ class PretrainConfig(OptimConfig):
     half a percent in 15 other directions has 1.5. 0: never."""
     processes: int = Field(default=1, ge=1)
     """Processes that train one model, a GPU each, started by ``torchrun``; they share a batch of ``batch_size``."""
+    nodes: int = Field(default=1, ge=1)
+    """Machines that these processes lie on, as many on each; above 1 in a job of Slurm's, or by ``CAIRN_LAUNCHER``."""
     parallel: Literal["ddp", "fsdp"] = "ddp"
     """How several processes hold the model. ``ddp``: each all of it; for whatever fits a GPU four times (weights,
     gradients, two moments). ``fsdp``: each a share of every tensor; for what does not."""
@@ -82,10 +84,17 @@ class PretrainConfig(OptimConfig):
     """Compute each block of the network again for its gradient instead of keeping what it computed: about a third more
     time, much less memory. Changes no number but by compilation."""
 
+    @property
+    def per_node(self) -> int:
+        """Processes on one machine."""
+        return self.processes // self.nodes
+
     @model_validator(mode="after")
     def _shared(self) -> PretrainConfig:
         if self.batch_size % self.processes:
             raise ValueError(f"batch_size: {self.batch_size} samples do not divide among {self.processes} processes")
+        if self.processes % self.nodes:
+            raise ValueError(f"processes: {self.processes} processes do not divide among {self.nodes} nodes")
         return self
 
 

@@ -1,8 +1,9 @@
 """Starting the processes that train one model, and what each of them does: ``python -m cairn.train.launch FILE``.
 
 The process that was asked to pretrain starts ``torchrun`` on this module, waits, and gives back what the first process
-found. On several machines, an environment variable holds the command that starts all of them. No process survives the
-one that asked: the first reads a pipe that ends with it, and the others fail without the first.
+found. In a Slurm job of several nodes ``srun`` starts a ``torchrun`` on each, and they meet on the node of the process
+that asked; elsewhere, an environment variable holds the command that starts all of them. No process survives the one
+that asked: the first reads a pipe that ends with it, and the others fail without the first.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import os
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -18,26 +20,29 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cairn.config.training import PretrainConfig
 from cairn.errors import CairnError
 from cairn.io.atomic import disk_errors, write_text
 from cairn.train.distributed import launched
 
 LAUNCHER = "CAIRN_LAUNCHER"
 """Command that starts the processes on several machines, such as ``srun torchrun --nnodes 2 …``; ``-m`` and what
-follows are appended. Without it, all are started on this machine."""
+follows are appended. Without it, Slurm is asked for several nodes, and one machine starts its own."""
+SLURM_JOB = "SLURM_JOB_ID"
 PATHS = ("state", "weights", "history")
 
 
-def launch(request: Mapping[str, Any], folder: Path, processes: int) -> dict[str, Any]:
+def launch(request: Mapping[str, Any], folder: Path, config: PretrainConfig) -> dict[str, Any]:
     """Pretrain in several processes; returns the facts of the first.
 
     Args:
         request: arguments of `cairn.train.pretrain.pretrain`.
         folder: the job's state folder; the request lies beside it, where all machines see it.
-        processes: how many.
+        config: how many, on how many nodes.
 
     Raises:
-        CairnError: that of a process, or that they ended without a word; or this is one of several already.
+        CairnError: that of a process, or that they ended without a word; or this is one of several already; or there
+            are to be several nodes, and nothing that starts processes on them.
     """
     if launched():
         reason = "This job was started by torchrun, which it would start itself."
@@ -51,7 +56,7 @@ def launch(request: Mapping[str, Any], folder: Path, processes: int) -> dict[str
         place.mkdir(parents=True)
     write_text(file, json.dumps(request, default=str))
     try:
-        with subprocess.Popen([*command(processes), str(file)], stdin=subprocess.PIPE) as started:
+        with subprocess.Popen([*command(config, request["threads"]), str(file)], stdin=subprocess.PIPE) as started:
             try:
                 status = started.wait()
             except BaseException:  # asked to stop: the launcher hands it on to its processes
@@ -63,15 +68,40 @@ def launch(request: Mapping[str, Any], folder: Path, processes: int) -> dict[str
     if "error" in found:
         raise CairnError(*found["error"])
     if status or "facts" not in found:
-        reason = f"{processes} processes were to train together, and ended with status {status}."
+        reason = f"{config.processes} processes were to train together, and ended with status {status}."
         raise CairnError(reason, "What they said stands above; run again: training goes on.", code="processes")
     return dict(found["facts"])
 
 
-def command(processes: int) -> list[str]:
-    """What starts ``processes`` processes of this module; the request's file is to follow."""
-    here = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    return [*(shlex.split(os.environ.get(LAUNCHER, "")) or here), "-m", "cairn.train.launch"]
+def command(config: PretrainConfig, threads: int) -> list[str]:
+    """What starts the processes of this module; the request's file is to follow.
+
+    Args:
+        config: how many, on how many nodes.
+        threads: on each node.
+    """
+    given = shlex.split(os.environ.get(LAUNCHER, ""))
+    return [*(given or _launcher(config, threads)), "-m", "cairn.train.launch"]
+
+
+def _launcher(config: PretrainConfig, threads: int) -> list[str]:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={config.per_node}"]
+    if config.nodes == 1:
+        return [*torchrun, "--standalone"]
+    job = os.environ.get(SLURM_JOB)
+    if job is None:
+        reason = f"pretrain.nodes is {config.nodes}, and this is no job of Slurm's."
+        remedy = f"Run with the profile for Slurm, set pretrain.nodes to 1, or let {LAUNCHER} hold what starts them."
+        raise CairnError(reason, remedy, "processes")
+    tasks = [f"--nodes={config.nodes}", f"--ntasks={config.nodes}", "--ntasks-per-node=1"]
+    meet = [f"--rdzv-endpoint={socket.gethostname()}:{_port(job)}", f"--rdzv-id={job}", "--rdzv-backend=c10d"]
+    srun = ["srun", *tasks, f"--cpus-per-task={threads}", "--kill-on-bad-exit=1"]
+    return [*srun, *torchrun, f"--nnodes={config.nodes}", *meet]
+
+
+def _port(job: str) -> int:
+    """Where the processes of a job meet: jobs that share a node take different ports, of those that nobody is given."""
+    return 20000 + int(job) % 10000
 
 
 def main(file: Path) -> None:

@@ -39,7 +39,7 @@ from cairn.train.state import open_states, state_key
 CPU = torch.device("cpu")
 WATCHED = 16
 """Sessions whose embeddings are watched; where fewer are held back, training sessions fill up."""
-WITHOUT_EFFECT = {"steps", "state_every", "min_feature_std", "min_effective_rank"}
+WITHOUT_EFFECT = {"steps", "nodes", "state_every", "min_feature_std", "min_effective_rank"}
 """What may change between a state and the run that goes on from it: none decides what an update does."""
 
 
@@ -197,7 +197,7 @@ def pretrain(
         state: folder of the training state.
         weights: the encoder, written once at the end.
         history: JSON lines of step, loss, lr.
-        threads: of torch.
+        threads: of torch, on this machine: its processes share them.
         code: hash of the code; a state of other code is not continued.
         member: whether this is one of the processes that were started.
 
@@ -207,8 +207,8 @@ def pretrain(
     job = parse(PretrainJob, config)
     if job.pretrain.processes > 1 and not member:
         request = {"config": job.model_dump(mode="json"), "shards": shards, "state": state, "weights": weights}
-        return launch(request | {"history": history, "threads": threads, "code": code}, state, job.pretrain.processes)
-    device = set_up(job.device, threads // job.pretrain.processes, job.pretrain.deterministic)
+        return launch(request | {"history": history, "threads": threads, "code": code}, state, job.pretrain)
+    device = set_up(job.device, threads // job.pretrain.per_node, job.pretrain.deterministic)
     with joined(job.pretrain, device) as processes:
         return _pretrain(job, shards, state, weights, history, code, device, processes)
 

@@ -168,7 +168,39 @@ def test_a_job_under_torchrun_starts_no_other(tmp_path, launcher, monkeypatch):
 
 def test_on_one_machine_torchrun_starts_them(monkeypatch):
     monkeypatch.delenv(module.LAUNCHER, raising=False)
-    assert module.command(4)[1:5] == ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=4"]
+    started = module.command(several(4), 4)
+    assert started[1:] == [
+        "-m", "torch.distributed.run", "--nproc-per-node=4", "--standalone", "-m", "cairn.train.launch",
+    ]  # fmt: skip
+
+
+def several(processes, nodes=1):
+    """A configuration of several processes on nodes."""
+    return job("mae", processes=processes, nodes=nodes, batch_size=processes).pretrain
+
+
+def test_on_several_nodes_slurm_starts_a_torchrun_on_each_and_they_meet_here(monkeypatch):
+    monkeypatch.delenv(module.LAUNCHER, raising=False)
+    monkeypatch.setenv(module.SLURM_JOB, "1234567")
+    monkeypatch.setattr(module.socket, "gethostname", lambda: "first")
+    started = module.command(several(6, 2), 3)
+    assert started[:5] == ["srun", "--nodes=2", "--ntasks=2", "--ntasks-per-node=1", "--cpus-per-task=3"]
+    assert {"--nproc-per-node=3", "--nnodes=2", "--rdzv-endpoint=first:24567", "--rdzv-id=1234567"} < set(started)
+    assert started[-2:] == ["-m", "cairn.train.launch"]
+
+
+def test_several_nodes_without_anything_that_starts_them_are_refused(monkeypatch):
+    monkeypatch.delenv(module.LAUNCHER, raising=False)
+    monkeypatch.delenv(module.SLURM_JOB, raising=False)
+    with pytest.raises(CairnError, match="nodes is 2, and this is no job of Slurm's"):
+        module.command(several(2, 2), 1)
+    monkeypatch.setenv(module.LAUNCHER, "start --here")
+    assert module.command(several(2, 2), 1)[:2] == ["start", "--here"]
+
+
+def test_processes_that_do_not_divide_among_the_nodes_are_refused():
+    with pytest.raises(CairnError, match="4 processes do not divide among 3 nodes"):
+        several(4, 3)
 
 
 def test_the_first_process_ends_with_the_one_that_asked():

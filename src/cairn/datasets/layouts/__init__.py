@@ -18,6 +18,7 @@ from cairn.io.members import ARCHIVE, INTO
 
 __all__ = [
     "CODES", "KINDS", "SEQUENCES", "Leftover", "ScanFile", "Survey", "bids_sequence", "fomo_sequence", "guess_kind",
+    "is_unknown",
     "list_scans", "survey",
 ]  # fmt: skip
 
