@@ -7,6 +7,7 @@ import numpy as np
 from cairn.config.preprocess import PreprocessConfig
 from cairn.io.geometry import resample
 from cairn.preprocess.ants_bridge import bias_field
+from cairn.preprocess.grid import box_of
 from cairn.preprocess.native import Array, Mask, NativeScan, Volume, block_mean
 
 
@@ -28,7 +29,11 @@ def field_on_grid(
     coarse, affine = block_mean(scan.data, scan.affine, config.n4.spacing_mm)
     to_coarse = np.linalg.inv(affine) @ to_native @ grid_affine
     inside = resample(mask.astype(np.float32), np.linalg.inv(to_coarse), coarse.shape) >= 0.5
-    field = bias_field((coarse, affine), inside, config.n4.iterations, config.registration.seed)
+    # N4 costs by the voxel, and looks at those of the brain alone.
+    seen = box_of(inside, 2)
+    affine[:3, 3] += affine[:3, :3] @ [s.start for s in seen]
+    to_coarse[:3, 3] -= [s.start for s in seen]
+    field = bias_field((coarse[seen], affine), inside[seen], config.n4.iterations, config.registration.seed)
     offset = to_coarse[:3, :3] @ [s.start for s in box] + to_coarse[:3, 3]
     shape = tuple(s.stop - s.start for s in box)
     out = ndimage.affine_transform(field, to_coarse[:3, :3], offset, shape, order=1, mode="nearest")

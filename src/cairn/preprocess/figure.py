@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from cairn.io.boxes import bounding_box
 from cairn.io.geometry import resample
 from cairn.io.shard import SessionGeometry
 from cairn.preprocess.native import Array, Mask, Volume
@@ -35,16 +36,16 @@ def session_picture(
     """
     from PIL import Image
 
-    outline = None
+    low, high = bounding_box(mask if mask.any() else np.ones_like(mask))
+    ends = (np.array(low), np.array(high) - 1)
+    slices = [(axis, round(float(a[axis] + share * (b[axis] - a[axis])))) for a, b in (ends,) for axis, share in SLICES]
+    outlines: list[Mask | None] = [None for _ in slices]
     if template is not None:
-        step = np.linalg.inv(template.affine) @ geometry.affine
-        outline = resample(template.mask.astype(np.float32), step, geometry.shape) >= 0.5
-    where = np.argwhere(mask)
-    ends = (where.min(0), where.max(0)) if where.size else (np.zeros(3, int), np.array(mask.shape) - 1)
+        outlines = [_outline(template, geometry, axis, at) for axis, at in slices]
     zoom = max(1, round(TILE / max(geometry.shape)))
     if head:  # nobody is to be known by their face
         pictures = {name: _faceless(volume, ends) for name, volume in pictures.items()}
-    rows = [_row(volume, mask, outline, ends, zoom) for volume in pictures.values()]
+    rows = [_row(volume, mask, slices, outlines, zoom) for volume in pictures.values()]
     width = max(r.shape[1] for r in rows)
     rows = [np.pad(r, ((0, 2), (0, width - r.shape[1]), (0, 0))) for r in rows]
     out = io.BytesIO()
@@ -60,19 +61,29 @@ def _faceless(volume: Volume, ends: tuple[Array, Array]) -> Volume:
     return shown
 
 
-def _row(volume: Volume, mask: Mask, outline: Mask | None, ends: tuple[Array, Array], zoom: int) -> Array:
+def _outline(template: Template, geometry: SessionGeometry, axis: int, at: int) -> Mask:
+    """The template's brain on one slice of the session's grid, turned as it is shown; no other slice is needed."""
+    to_slice = np.eye(4)
+    to_slice[axis, 3] = at
+    shape = tuple(1 if a == axis else n for a, n in enumerate(geometry.shape))
+    step = np.linalg.inv(template.affine) @ geometry.affine @ to_slice
+    return _turned(resample(template.mask, step, shape) >= 0.5, axis, 0)
+
+
+def _row(
+    volume: Volume, mask: Mask, slices: Sequence[tuple[int, int]], outlines: Sequence[Mask | None], zoom: int
+) -> Array:
     brain = volume[mask]
     low, high = np.percentile(brain, (1, 99.5)) if brain.size else (0.0, 1.0)
     low = min(low, float(np.median(brain)) * 0.3) if brain.size else low
     tiles = []
-    for axis, share in SLICES:
-        at = round(float(ends[0][axis] + share * (ends[1][axis] - ends[0][axis])))
+    for (axis, at), outline in zip(slices, outlines, strict=True):
         grey = np.clip((_turned(volume, axis, at) - low) / max(high - low, 1e-6), 0, 1)
         shown = _turned(volume, axis, at) != 0
         tile = np.repeat((np.where(shown, grey, 0) * 255).astype(np.uint8)[..., None], 3, axis=2)
         tile = np.kron(tile, np.ones((zoom, zoom, 1), np.uint8))
         if outline is not None:
-            tile[_edge(np.kron(_turned(outline, axis, at), np.ones((zoom, zoom), bool)))] = OUTLINE
+            tile[_edge(np.kron(outline, np.ones((zoom, zoom), bool)))] = OUTLINE
         tiles.append(tile)
     height = max(t.shape[0] for t in tiles)
     return np.concatenate([np.pad(t, ((0, height - t.shape[0]), (0, 2), (0, 0))) for t in tiles], axis=1)

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from cairn.config.preprocess import GridConfig
+from cairn.io.boxes import bounding_box
 from cairn.preprocess.native import Array, Mask, Volume
 
 FWHM = 2.3548  # of a Gaussian with unit standard deviation
@@ -23,8 +24,8 @@ def make_grid(config: GridConfig, centre: Array) -> tuple[tuple[int, int, int], 
 
 def box_of(mask: Mask, pad: int) -> tuple[slice, ...]:
     """Bounding box of ``mask`` with ``pad`` voxels on every side, inside the array."""
-    where = np.argwhere(mask)
-    low, high = np.maximum(where.min(0) - pad, 0), np.minimum(where.max(0) + 1 + pad, mask.shape)
+    first, last = np.array(bounding_box(mask))
+    low, high = np.maximum(first - pad, 0), np.minimum(last + pad, mask.shape)
     return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
 
 
@@ -67,7 +68,10 @@ def to_grid(
 
 
 def _covered(step: Array, shape: tuple[int, ...], size: tuple[int, ...]) -> Mask:
-    """Which voxels of the box lie within the scan's voxels."""
+    """Which voxels of the box lie within the scan's voxels: all where its corners do."""
+    places = _corners(step, shape)
+    if (places.min(1) >= -0.5).all() and (places.max(1) <= np.array(size) - 0.5).all():
+        return np.ones(shape, bool)
     i, j, k = np.ogrid[tuple(slice(0, n) for n in shape)]
     inside = np.ones(shape, bool)
     for axis, length in enumerate(size):
@@ -79,9 +83,14 @@ def _covered(step: Array, shape: tuple[int, ...], size: tuple[int, ...]) -> Mask
 
 def _reach(step: Array, shape: tuple[int, ...], size: tuple[int, ...], sigma: Array) -> tuple[slice, ...]:
     """The scan's voxels that the box can see, filter and spline included; never empty."""
-    corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape])).reshape(3, -1)
-    places = step[:3, :3] @ corners + step[:3, 3:]
+    places = _corners(step, shape)
     pad = np.ceil(3 * sigma).astype(int) + 8
     low = np.clip(np.floor(places.min(1)).astype(int) - pad, 0, np.array(size) - 1)
     high = np.clip(np.ceil(places.max(1)).astype(int) + 1 + pad, low + 1, size)
     return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+
+
+def _corners(step: Array, shape: tuple[int, ...]) -> Array:
+    """Where ``step`` takes the eight corners of a box of ``shape``, ``[3, 8]``."""
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape])).reshape(3, -1)
+    return np.asarray(step[:3, :3] @ corners + step[:3, 3:])

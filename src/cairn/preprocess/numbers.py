@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from cairn.io.boxes import bounding_box
 from cairn.io.geometry import resample
 from cairn.preprocess.align import Rigid
 from cairn.preprocess.movement import movement
@@ -68,11 +69,12 @@ def _cut_share(mask: Mask, data: Volume) -> float:
     background = float(data[0, 0, 0])
     filled = data != background
     surface = touching = 0
+    brain = np.pad(mask[tuple(slice(a, b) for a, b in zip(*bounding_box(mask), strict=True))], 1)
     for axis in range(3):
         others = tuple(a for a in range(3) if a != axis)
         slices = np.flatnonzero(filled.any(axis=others))
         first, last = (slices[0], slices[-1]) if slices.size else (0, mask.shape[axis] - 1)
-        surface += int(np.count_nonzero(np.diff(mask.astype(np.int8), axis=axis, prepend=0, append=0)))
+        surface += int(np.count_nonzero(np.diff(brain, axis=axis)))
         if first > 0 and last < mask.shape[axis] - 1 and np.mean(filled) < 0.3:
             continue  # a stripped scan: its margin is no border
         touching += int(np.take(mask, first, axis).sum() + np.take(mask, last, axis).sum())
@@ -90,7 +92,7 @@ def sequence_numbers(volume: Volume, inside: Mask, covered: Mask, scan: NativeSc
     """
     brain = volume[inside & covered]
     values = brain if brain.size else np.zeros(1, np.float32)
-    native = scan.data[:: max(1, scan.data.shape[0] // 64), :: max(1, scan.data.shape[1] // 64)]
+    native = scan.data[tuple(slice(None, None, max(1, n // 64)) for n in scan.data.shape)]
     return {
         "coverage": _r((inside & covered).sum() / max(1, inside.sum())),
         "blank_slices": _blank_slices(volume, inside & covered),
@@ -108,13 +110,12 @@ def sequence_numbers(volume: Volume, inside: Mask, covered: Mask, scan: NativeSc
 def _blank_slices(volume: Volume, inside: Mask) -> int:
     """Slices through the middle of the brain, along any axis, in which the scan is constant: the worst axis."""
     worst = 0
+    high, low = (np.where(inside, volume, np.float32(end)) for end in (-np.inf, np.inf))
     for axis in range(3):
-        blank = 0
-        for values, where in zip(np.moveaxis(volume, axis, 0), np.moveaxis(inside, axis, 0), strict=True):
-            if where.sum() >= 30:
-                brain = values[where]
-                blank += bool(brain.max() - brain.min() <= 1e-6 * max(1.0, abs(float(brain.max()))))
-        worst = max(worst, blank)
+        others = tuple(a for a in range(3) if a != axis)
+        seen = inside.sum(axis=others) >= 30
+        top, bottom = high.max(axis=others)[seen], low.min(axis=others)[seen]
+        worst = max(worst, int((top - bottom <= 1e-6 * np.maximum(1.0, np.abs(top))).sum()))
     return worst
 
 

@@ -188,21 +188,29 @@ def _one(ledger: Ledger, name: str, path: Path, reference: _Reference, grid: _Gr
     whole = reference.method == "none"
     with ledger.clock("resample"):
         box = tuple(slice(0, n) for n in grid.shape) if whole else box_of(grid.shown, 1)
-        part, reached = to_grid(scan.data, scan.affine, grid.affine, to_native, box, config.grid.order)
-        sampled, covered = np.zeros(grid.shape, np.float32), np.zeros(grid.shape, bool)
-        sampled[box], covered[box] = part, reached
+        part, covered = to_grid(scan.data, scan.affine, grid.affine, to_native, box, config.grid.order)
     if config.n4.enabled:
         with ledger.clock("N4"):
-            sampled[box] /= field_on_grid(scan, grid.mask, grid.affine, to_native, box, config)
+            part /= field_on_grid(scan, grid.mask, grid.affine, to_native, box, config)
     with ledger.clock("normalise"):
-        inside = covered if whole else grid.mask & covered
+        brain, outside = grid.mask[box], 0.0
+        inside = covered if whole else brain & covered
         if config.normalise.method == "none":
-            volume = raw(sampled, inside, air(name))
+            outside = air(name)
+            volume = raw(part, inside, outside)
         else:
-            volume = normalise(sampled, inside, config.normalise)
-        numbers |= sequence_numbers(sampled, grid.mask, covered, scan)
+            volume = normalise(part, inside, config.normalise)
+        numbers |= sequence_numbers(part, brain, covered, scan)
+        picture = np.where(grid.shown[box], part, np.float32(0))
     geometry = SequenceGeometry(scan.stored_shape, scan.stored_affine, to_native)
-    return _Made(volume, np.where(grid.shown, sampled, np.float32(0)), geometry, numbers)
+    return _Made(_placed(volume, box, grid.shape, outside), _placed(picture, box, grid.shape, 0), geometry, numbers)
+
+
+def _placed(part: Volume, box: tuple[slice, ...], shape: tuple[int, int, int], outside: float) -> Volume:
+    """A grid of ``outside`` with ``part`` in its ``box``."""
+    out = np.full(shape, outside, np.float32)
+    out[box] = part
+    return out
 
 
 def _result(

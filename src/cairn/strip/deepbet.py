@@ -65,7 +65,7 @@ class DeepBet:
         Raises:
             CairnError: code ``no-brain`` when no brain is found.
         """
-        head = torch.from_numpy(np.ascontiguousarray(np.nan_to_num(data), np.float32))[None, None]
+        head = torch.from_numpy(np.ascontiguousarray(data, np.float32))[None, None]
         small = _nearest(head, BOX_SIDE)
         window = _window(small)
         found = _forward(self._box_model, _normalise(small, window))
@@ -92,7 +92,10 @@ def _load(wheel: Path, member: str) -> Any:
         raise CairnError(
             f"{wheel}: holds no deepbet weights ({member}).", "Fetch the resources again.", code="resource"
         ) from None
-    return torch.jit.load(io.BytesIO(data), map_location="cpu").eval()  # type: ignore[no-untyped-call]
+    network = torch.jit.load(io.BytesIO(data), map_location="cpu").eval()  # type: ignore[no-untyped-call]
+    # Has oneDNN do the small convolutions too, which torch would do itself: less than half of the time, and
+    # probabilities that differ by 1e-5.
+    return torch.jit.optimize_for_inference(network)
 
 
 def _forward(model: Any, x_11XYZ: torch.Tensor) -> torch.Tensor:
@@ -103,7 +106,7 @@ def _forward(model: Any, x_11XYZ: torch.Tensor) -> torch.Tensor:
 
 
 def _nearest(x_11XYZ: torch.Tensor, side: int) -> torch.Tensor:
-    return F.interpolate(x_11XYZ, (side, side, side), mode="nearest-exact")
+    return F.interpolate(x_11XYZ, (side, side, side), mode="nearest-exact").nan_to_num()
 
 
 def _window(x: torch.Tensor) -> tuple[float, float]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from cairn.io.boxes import bounding_box
+
 Mask = npt.NDArray[np.bool_]
 
 
@@ -12,24 +14,38 @@ def largest_component(mask: Mask) -> Mask:
     """The largest face-connected component of ``mask`` ``[X, Y, Z]``; an empty mask stays empty."""
     from scipy import ndimage
 
-    labels, count = ndimage.label(mask)
-    if count <= 1:
+    if not mask.any():
+        return np.zeros(mask.shape, bool)
+    box = _box(mask)
+    labels, count = ndimage.label(mask[box])
+    if count == 1:
         return np.asarray(mask, bool)
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
-    return np.asarray(labels == sizes.argmax())
+    out = np.zeros(mask.shape, bool)
+    out[box] = labels == sizes.argmax()
+    return out
 
 
 def fill_holes(mask: Mask) -> Mask:
     """``mask`` with every cavity filled that no face-connected path joins to the border.
 
-    The background is labelled once, which is ten times faster than SciPy's ``binary_fill_holes``.
+    The background of the mask's box is labelled once, which is ten times faster than SciPy's ``binary_fill_holes``.
     """
     from scipy import ndimage
 
-    padded = np.pad(mask, 1)
-    labels, _ = ndimage.label(~padded)
-    return np.asarray(labels != labels[0, 0, 0])[1:-1, 1:-1, 1:-1]
+    if not mask.any():
+        return np.zeros(mask.shape, bool)
+    box = _box(mask)
+    labels, _ = ndimage.label(~np.pad(mask[box], 1))
+    out = np.zeros(mask.shape, bool)
+    out[box] = (labels != labels[0, 0, 0])[1:-1, 1:-1, 1:-1]
+    return out
+
+
+def _box(mask: Mask) -> tuple[slice, ...]:
+    """Labelling costs by the voxel, and a brain fills a fifth of a head's volume."""
+    return tuple(slice(low, high) for low, high in zip(*bounding_box(mask), strict=True))
 
 
 def ball(radius_mm: float, zooms: npt.NDArray[np.float64]) -> Mask:
