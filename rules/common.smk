@@ -61,10 +61,10 @@ def pins_of(script):
 
 
 def named(output):
-    """The name that a rule gives an output, wherever a default storage keeps it: to make other names from."""
+    """The plain name of an output, wherever a default storage keeps it, to make other names from."""
     stored = getattr(output, "flags", {}).get("storage_object")
-    prefix = (workflow.storage_settings.default_storage_prefix or "").rstrip("/") + "/"
-    return stored.query.removeprefix(prefix) if stored else str(output)
+    prefix = workflow.storage_settings.default_storage_prefix if stored else None
+    return str(Path(stored.query).relative_to(prefix or "")) if stored else str(output)
 
 
 def outputs(*names, only="", datasets=None):

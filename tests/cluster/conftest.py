@@ -16,9 +16,9 @@ from workplace import CI, ENCODER, Workplace, need
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory, packages: Path, new_checkout: Callable) -> Path:
+def trained(tmp_path_factory: pytest.TempPathFactory, new_checkout: Callable) -> Path:
     """Folder in which one encoder of config/ci.yaml was made, from raw heads on, by this machine alone."""
-    root = new_checkout(tmp_path_factory.mktemp("cluster") / "trained", packages).root
+    root = new_checkout(tmp_path_factory.mktemp("cluster") / "trained").root
     Workplace(root).run("--cores", "2", *CI, "--", str(ENCODER))
     return root
 

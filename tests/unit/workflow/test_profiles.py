@@ -1,4 +1,4 @@
-"""Guards the profiles: they differ only in what is a matter of the place, and each rule asks for what a cluster needs."""
+"""Guards the profiles: they differ only in what is a matter of the place; each rule asks for what a cluster needs."""
 
 import re
 from pathlib import Path
