@@ -24,5 +24,5 @@ class LeakageConfig(Section):
     """Share of differing bits of the hashes of two volumes up to which they are one scan. Copies were measured at 0.17
     at most, people at 0.23 at least: docs/reference/leakage.md."""
     canary_permutations: int = Field(default=20, ge=5, le=1000)
-    """Permutations of the training labels, each with its complement, that the plain baseline is fitted to, for every task
-    of two classes told from sessions; the interval of the mean AUROC on the test must cover 0.5."""
+    """Permutations of the training labels, each with its complement, that the plain baseline is fitted to, for every
+    task of two classes told from sessions; the interval of the mean AUROC on the test must cover 0.5."""

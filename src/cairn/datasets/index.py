@@ -22,8 +22,8 @@ def index_shard(
 ) -> dict[str, str]:
     """Index the scans of one shard of a real data set; returns the SHA-256 of each, by path.
 
-    A scan that cannot be read is listed with unknown hash and shape: preprocess quarantines it by name. So it does where
-    a file is missing, or its content is not the one that a manifest gives.
+    A scan that cannot be read is listed with unknown hash and shape: preprocess quarantines it by name. So it does
+    where a file is missing, or its content is not the one that a manifest gives.
 
     Args:
         root: folder of the data set.

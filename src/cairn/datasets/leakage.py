@@ -56,7 +56,8 @@ def check_leakage(
     for index in sorted(indexes):
         for row in read_table(index, INDEX_COLUMNS):
             _meet(seen, row, sides_of(roles[row["dataset"]]), identities[row["dataset"]])
-    leaks, listed = [], []
+    leaks: list[str] = []
+    listed: list[str] = []
     for text, where in _overlaps(seen):
         spelling = text.startswith("subjects of nearly one name")
         stops = _stops(where, config) and not (spelling and config.similar_names == "report")

@@ -39,7 +39,7 @@ class Hashes:
     @property
     def bits(self) -> int:
         """Length of a hash."""
-        return 64 * self.words.shape[1]
+        return 64 * int(self.words.shape[1])
 
     def name(self, scan: int) -> str:
         """``dataset/sub-X/ses-Y/sequence``."""

@@ -80,6 +80,6 @@ def check_overlaps(
             held = f"both are '{a}'" if a == b else f"'{b}' holds '{a}'" if b in known[a] else f"'{a}' holds '{b}'"
             raise CairnError(
                 f"Data sets '{one}' ({bad[0][0]}) and '{other}' ({bad[0][1]}) overlap: {held}.",
-                "Use another test set; or take the shared people out of one, and list in its 'known_as' the collections "
-                "that are left.", "leak",
+                "Use another test set; or take the shared people out of one, and list in its 'known_as' the "
+                "collections that are left.", "leak",
             )  # fmt: skip

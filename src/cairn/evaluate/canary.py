@@ -7,12 +7,12 @@ learned from, or choose features or direction.
 
 One permutation tells nothing: 21 labels pick a direction in the space of features, which by chance points along what
 the test asks or against it, so that single AUROCs spread from 0.1 to 0.9 without any leak. So each permutation comes
-with its complement (0 for 1): an honest linear model then points the other way, the two AUROCs add to 1, and the mean of
-the pair is 0.5. The interval is that of the mean of the pairs.
+with its complement (0 for 1): an honest linear model then points the other way, the two AUROCs add to 1, and the mean
+of the pair is 0.5. The interval is that of the mean of the pairs.
 
 What it cannot see: a leak that is tied to the true training labels, such as a copied scan or a scanner that stands for
-the diagnosis, for permuting the labels unties it. `cairn.datasets.near_duplicates` and the subgroups of the page are for
-those.
+the diagnosis, for permuting the labels unties it. `cairn.datasets.near_duplicates` and the subgroups of the page are
+for those.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ def label_canary(
         raise CairnError(
             f"Task '{task.name}': the baseline that learned from permuted labels has AUROC {found.mean():.3f} on the "
             f"test, {CONFIDENCE:.1%} interval {low:.3f} to {high:.3f}, and not 0.5.",
-            "Test labels reach what is trained, chosen or scored: look at what changed on the way from labels to score, "
-            "and believe no number of this task until this is mended.", "canary",
+            "Test labels reach what is trained, chosen or scored: look at what changed on the way from labels to "
+            "score, and believe no number of this task until this is mended.", "canary",
         )  # fmt: skip
     return result
 

@@ -252,7 +252,7 @@ def _session(rows: Sequence[Row], source: _Source, folder: Path) -> dict[str, An
     name = f"sub-{subject}_ses-{session}"
     _write_session(result, source, folder, name)
     found = session_hashes(result.session)
-    hashes = [by_sequence[s] | {"hash": h} for s, h in found.items()]
+    hashes = [{**by_sequence[s], "hash": h} for s, h in found.items()]
     write_table(folder / HASHES, hashes, HASH_COLUMNS)
     return {
         "quarantine": quarantine, "row": _index_row(result.session, told),
