@@ -15,8 +15,8 @@ def leakage_text(found: Mapping[str, Any]) -> str:
     refused = sum(leak["refused"] for leak in found["leaks"])
     lines = [
         "# Near-duplicate scans between the sides of the split", "",
-        f"Each scan has a perceptual hash of {found['bits']} bits, of its preprocessed volume. Two scans that differ in "
-        f"at most {limit:.0%} of them count as one. Scans compared: "
+        f"Each scan has a perceptual hash of {found['bits']} bits, of its preprocessed volume. Two scans that differ "
+        f"in at most {limit:.0%} of them count as one. Scans compared: "
         + ", ".join(f"{side} {count}" for side, count in found["scans"].items()) + ".", "",
         f"**{refused} pairs stop the workflow**, {len(found['leaks']) - refused} more are reported.", "",
     ]  # fmt: skip
