@@ -83,7 +83,9 @@ def child(packages: Path, folder: Path, spacing: float, count: int) -> None:
     Ledger.clock = processor_clock  # type: ignore[method-assign, assignment]
     config, resources = PreprocessConfig.model_validate({"grid": {"spacing_mm": spacing}}), Resources(packages)
     for dataset, key in sessions(folder, count):
-        truths = [json.loads(f.read_text(encoding="utf-8")) for f in (folder / "truth" / dataset).glob("anatomy/*.json")]
+        truths = [
+            json.loads(f.read_text(encoding="utf-8")) for f in (folder / "truth" / dataset).glob("anatomy/*.json")
+        ]
         truth = next(t[key] for t in truths if key in t)
         print(json.dumps(one(config, resources, folder, dataset, key, truth)), flush=True)
 
@@ -144,7 +146,10 @@ def cost(before: list[Row], after: list[Row]) -> Iterator[str]:
     yield "| processor seconds | before | after | before / after |"
     yield "|---|---|---|---|"
     steps = dict.fromkeys(step for row in before[1:] for step in row["seconds"])
-    rows = {f"{step}, a session": [np.mean([r["seconds"].get(step, 0) for r in v[1:]]) for v in (before, after)] for step in steps}
+    rows = {
+        f"{step}, a session": [np.mean([r["seconds"].get(step, 0) for r in v[1:]]) for v in (before, after)]
+        for step in steps
+    }
     rows["**all, a session**"] = [np.mean([r["total"] for r in v[1:]]) for v in (before, after)]
     rows["**all, a scan**"] = [sum(r["total"] for r in v[1:]) / sum(r["scans"] for r in v[1:]) for v in (before, after)]
     rows["the dearest session, by the scan"] = [max(r["total"] / r["scans"] for r in v[1:]) for v in (before, after)]

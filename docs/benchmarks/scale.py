@@ -89,7 +89,9 @@ def jobs(printed: str, rule: str = "total") -> int:
 
 def planning() -> None:
     """Rows of the table: a plan with a new manifest, the same again, and one with 1,000 more scans."""
-    print("| data set | scans | plan | wall s | processor s | peak MB | jobs | index jobs |\n|---|--:|---|--:|--:|--:|--:|--:|")
+    print(
+        "| data set | scans | plan | wall s | processor s | peak MB | jobs | index jobs |\n|---|--:|---|--:|--:|--:|--:|--:|"
+    )
     for name, (scans, subjects, sessions, configs) in SIZES.items():
         out, known = Path(f"data/scale/{name}.parquet"), scans_of(scans, subjects, sessions)
         write_manifest(out, known)

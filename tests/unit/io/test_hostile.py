@@ -15,8 +15,9 @@ from cairn.config.guard import GuardConfig
 from cairn.errors import CairnError
 from cairn.io import guard
 from cairn.io.codes import PREPROCESSING, REFUSED, REPAIRED
+from cairn.io.members import content_hash
 from cairn.io.nifti import open_header, read_mask, read_scan
-from cairn.io.opening import Unpacked, content_hash, refuse_outside, visible_name
+from cairn.io.opening import Unpacked, refuse_outside, visible_name
 
 HERE = Path(__file__).parent
 MOST_SECONDS, MOST_MIB = 1.0, 200
