@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE  # byte code is kept beside the packages: see the Snakefile
 RUN_ENV := PATH="$(CURDIR)/$(BIN):$$PATH" DVC_NO_ANALYTICS=1
 
-EXTRAS := slurm kubernetes s3
+EXTRAS := slurm kubernetes s3 dicom
 
 .PHONY: help env env-test $(EXTRAS:%=env-%) demo test test-all test-cluster check lock clean
 
@@ -29,7 +29,7 @@ test-all: env-test
 
 ## make test-cluster  Slurm, Kubernetes and object storage, in an environment of their own (docs/how-to/cluster.md)
 test-cluster:
-	@$(MAKE) VENV=.venv-cluster env-test $(EXTRAS:%=env-%)
+	@$(MAKE) VENV=.venv-cluster env-test env-slurm env-kubernetes env-s3
 	PATH="$(CURDIR)/.venv-cluster/bin:$$PATH" python -m pytest -rs -m slow tests/cluster
 
 ## make check      formatters, linters, types
@@ -46,7 +46,7 @@ env:
 env-test: env
 	@PYTHON="$(PYTHON)" TORCH="$(TORCH)" bash envs/install.sh "$(VENV)" envs/test-py311.lock
 
-## make env-slurm, env-kubernetes, env-s3   the extras of a cluster, on top of the environment
+## make env-slurm, env-kubernetes, env-s3, env-dicom   extras, on top of the environment
 $(EXTRAS:%=env-%): env-%: env
 	@PYTHON="$(PYTHON)" TORCH="$(TORCH)" bash envs/install.sh "$(VENV)" envs/$*-py311.lock
 

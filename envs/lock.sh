@@ -15,7 +15,7 @@ compile -c test-py311.lock requirements.in -o requirements-py311.lock
 compile uv.in -o uv.lock
 # Optional extras agree with both, and with one another: each keeps what the ones before it took.
 agree=(-c test-py311.lock -c requirements-py311.lock)
-for extra in s3 kubernetes slurm; do
+for extra in s3 kubernetes slurm dicom; do
   compile "${agree[@]}" "$extra.in" -o "$extra-py311.lock"
   agree+=(-c "$extra-py311.lock")
 done

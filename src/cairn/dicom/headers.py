@@ -11,7 +11,7 @@ from typing import Any
 
 from cairn.errors import CairnError
 
-INSTALL = "Install the converter: pip install -r envs/dicom.in, in the environment that runs Cairn."
+INSTALL = "Install the converter, on top of the environment: make env-dicom."
 TAGS = (
     "PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID", "Modality", "ImageType",
     "SeriesDescription", "ProtocolName", "SequenceName", "ScanningSequence", "ContrastBolusAgent", "Rows", "Columns",

@@ -109,7 +109,7 @@ def _volume(image: Path, min_slices: int) -> tuple[Any, Any]:
     if len(loaded.shape) == 4 and loaded.shape[3] > 1:
         data, affine = _shell_mean(loaded, image.with_suffix(".bval")), loaded.affine
     else:
-        loaded, shape, affine = open_header(image)
+        _, shape, affine = open_header(image)
         data = np.asarray(loaded.dataobj).reshape(shape)
     if min(data.shape) < min_slices:
         reason = f"{min(data.shape)} slice(s) are no volume; {min_slices} are asked for."

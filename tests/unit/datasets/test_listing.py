@@ -124,5 +124,5 @@ def test_a_second_look_reads_no_scan(tree, monkeypatch):
     index_all(tree)
     os.utime(tree / "data/sub-3/anat/sub-3_T1w.nii.gz", (1, 1))
     plan(tree)
-    monkeypatch.setattr(listing, "member_sha256", lambda path: pytest.fail(f"{path} was read"))
+    monkeypatch.setattr(listing, "content_hash", lambda path: pytest.fail(f"{path} was read"))
     plan(tree)

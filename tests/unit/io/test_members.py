@@ -26,7 +26,7 @@ def archive(path, **members):
 
 @pytest.fixture
 def packed(tmp_path):
-    write_scan(tmp_path / "t1w.nii.gz", DATA, np.diag([2.0, 1.0, 1.0, 1.0]))
+    write_scan(tmp_path / "t1w.nii.gz", DATA, np.diag([12.0, 10.0, 10.0, 1.0]))
     content = (tmp_path / "t1w.nii.gz").read_bytes()
     return archive(tmp_path / "set/sub-1/ses-1.zip", **{"sub-1/ses-1/t1w.nii.gz": content}), content
 
@@ -115,7 +115,7 @@ def test_a_refused_member_is_not_opened_either(tmp_path):
     archive(tmp_path / "c.zip", **{"t1w.nii.gz": b"x"})
     assert refusal(tmp_path / "c.zip!/t2w.nii.gz") == "missing"
     assert refusal(tmp_path / "d.zip!/t2w.nii.gz") == "missing"
-    assert refusal(tmp_path) == "missing", "a folder is no scan"
+    assert refusal(tmp_path) == "not-a-file", "a folder is no scan"
 
 
 def test_an_announced_size_that_is_a_lie_inflates_no_further(tmp_path):

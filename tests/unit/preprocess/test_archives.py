@@ -27,12 +27,12 @@ def test_a_changed_archive_is_seen_by_stamp_and_by_content(tmp_path):
         "dataset": "d", "subject": "1", "session": "1", "sequence": "T1w", "sha256": member_sha256(path),
         "path": "ses-1.zip!/ses-1/t1w.nii.gz",
     }  # fmt: skip
-    assert _unchanged([row], tmp_path) == ([row], [])
+    assert _unchanged([row], tmp_path, False) == ([row], [])
     os.utime(archive, (5, 5))
-    assert _unchanged([row], tmp_path) == ([row], []), "a touch is no change"
+    assert _unchanged([row], tmp_path, False) == ([row], []), "a touch is no change"
     pack(tmp_path, 2)
-    good, quarantine = _unchanged([row], tmp_path)
+    good, quarantine = _unchanged([row], tmp_path, False)
     assert good == []
     assert quarantine[0]["code"] == "changed"
     archive.unlink()
-    assert _unchanged([row], tmp_path)[0] == [row], "what is gone is left for the reader to name"
+    assert _unchanged([row], tmp_path, False)[0] == [row], "what is gone is left for the reader to name"

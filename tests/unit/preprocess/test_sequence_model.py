@@ -191,7 +191,7 @@ def session(tmp_path, *names):
     files = {}
     for name in names:
         files[name] = tmp_path / f"{name}.nii.gz"
-        write_scan(files[name], np.arange(512, dtype=np.int16).reshape(8, 8, 8), np.diag([4.0, 4, 4, 1]))
+        write_scan(files[name], np.arange(512, dtype=np.int16).reshape(8, 8, 8), np.diag([8.0, 8, 8, 1]))
     return files
 
 

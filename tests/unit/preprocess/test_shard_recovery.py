@@ -51,10 +51,10 @@ def test_a_session_whose_reference_is_bad_goes_on_with_its_next_sequence(raw, tm
 def test_an_unexpected_error_is_quarantined_as_internal_and_spares_the_rest(raw, tmp_path, monkeypatch):
     real = session.read_native
 
-    def broken(path):
+    def broken(path, limits):
         if path.name == "again.nii.gz":
             raise ZeroDivisionError("by hand")
-        return real(path)
+        return real(path, limits)
 
     monkeypatch.setattr(session, "read_native", broken)
     scans = [("a", "T1w", "T1w.nii.gz"), ("a", "FLAIR", "again.nii.gz"), ("b", "FLAIR", "again.nii.gz")]

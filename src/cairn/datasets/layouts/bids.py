@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cairn.datasets.layouts.sequences import bids_name
-from cairn.datasets.layouts.walk import Entry, Found, Walk, contradiction, stem_of
+from cairn.datasets.layouts.walk import Entry, Found, Walk, contradiction, is_folder, stem_of
 
 FOLDERS = ("anat", "dwi", "swi", "perf", "ct")
 Ignored = Callable[[str], bool]
@@ -29,7 +29,7 @@ def _session(walk: Walk, folder: str, subject: str, session: str, ignored: Ignor
     for entry in walk.entries(folder):
         if ignored(entry.path):
             continue
-        if not entry.is_dir():
+        if not is_folder(entry):
             if stem_of(entry.name):
                 walk.leave(entry.path, "misplaced", f"a scan outside the folders {', '.join(FOLDERS)}")
         elif entry.name in FOLDERS:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cairn.datasets.layouts.sequences import fomo_name
-from cairn.datasets.layouts.walk import Entry, Found, Walk, contradiction, stem_of
+from cairn.datasets.layouts.walk import Entry, Found, Walk, contradiction, is_folder, stem_of
 from cairn.io.members import ARCHIVE, INTO
 
 SUBJECT, SESSION = ("sub-", "sub_"), ("ses-", "ses_")
@@ -52,10 +52,10 @@ def walk_sources(walk: Walk, base: Path) -> Iterator[Found]:
         yield from _subjects(walk, entries, own_source(base))
         return
     if is_source(base):
-        for part in (e for e in entries if e.is_dir()):
+        for part in (e for e in entries if is_folder(e)):
             yield from _subjects(walk, walk.entries(part.path), (*own_source(base), part.name))
         return
-    for source in (e for e in entries if e.is_dir()):
+    for source in (e for e in entries if is_folder(e)):
         if SOURCE.match(source.name):
             yield from _source(walk, source)
         else:
@@ -64,7 +64,7 @@ def walk_sources(walk: Walk, base: Path) -> Iterator[Found]:
 
 def _source(walk: Walk, source: Entry) -> Iterator[Found]:
     inside = walk.entries(source.path)
-    parts = [e for e in inside if e.is_dir() and not _is_subject(e)]
+    parts = [e for e in inside if is_folder(e) and not _is_subject(e)]
     if not parts and not any(map(_is_subject, inside)):
         walk.leave(source.path, "empty")
     yield from _subjects(walk, inside, (source.name,))
@@ -86,7 +86,7 @@ def own_source(base: Path) -> tuple[str, ...]:
 
 
 def _is_subject(entry: Entry) -> bool:
-    return entry.name.startswith(SUBJECT) and entry.is_dir()
+    return entry.name.startswith(SUBJECT) and is_folder(entry)
 
 
 def _subjects(walk: Walk, entries: list[Entry], source: tuple[str, ...]) -> Iterator[Found]:
@@ -113,7 +113,7 @@ def _subject(walk: Walk, folder: str, label: str, source: tuple[str, ...]) -> It
 
 
 def _session(walk: Walk, entry: Entry, subject: str, label: str) -> Iterator[Found]:
-    folder = entry.is_dir()
+    folder = is_folder(entry)
     if not folder and not entry.name.endswith(ARCHIVE):
         walk.leave(entry.path, "misplaced", "neither a session's folder nor its archive (.zip)")
         return

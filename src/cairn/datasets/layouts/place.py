@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cairn.datasets.layouts.bids import FOLDERS
 from cairn.datasets.layouts.fomo import SESSION, SOURCE, SUBJECT, is_source
-from cairn.datasets.layouts.walk import stem_of
+from cairn.datasets.layouts.walk import is_folder, stem_of
 from cairn.errors import CairnError
 from cairn.io.members import ARCHIVE
 
@@ -138,7 +138,7 @@ def _folders(folder: Path) -> list[Path]:
     """Folders in a folder that may hold a data set: no hidden ones, and no subjects."""
     try:
         with os.scandir(folder) as found:
-            names = [e.name for e in found if not e.name.startswith((".", *SUBJECT)) and e.is_dir()]
+            names = [e.name for e in found if not e.name.startswith((".", *SUBJECT)) and is_folder(e)]
     except OSError:
         return []
     return [folder / name for name in sorted(names)]
@@ -148,7 +148,7 @@ def _subject_folders(folder: Path) -> Iterator[Path]:
     try:
         with os.scandir(folder) as found:
             for entry in found:
-                if entry.name.startswith(SUBJECT) and entry.is_dir():
+                if entry.name.startswith(SUBJECT) and is_folder(entry):
                     yield folder / entry.name
     except OSError:
         return

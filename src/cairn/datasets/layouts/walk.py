@@ -79,7 +79,7 @@ class Walk:
         for entry in self.entries(folder):
             if (
                 entry.name.startswith(prefix)
-                and entry.is_dir()
+                and is_folder(entry)
                 and (label := self.label(entry.name[len(prefix) :], entry.path))
             ):
                 yield label, entry.path
@@ -108,7 +108,7 @@ class Walk:
         stems, others = [], []
         for entry in entries:
             found = stem_of(entry.name)
-            if found and not entry.is_dir():
+            if found and not is_folder(entry):
                 stems.append((found, entry))
             else:
                 others.append(entry)
@@ -119,7 +119,7 @@ class Walk:
 
     def _other(self, entry: Entry, images: set[str]) -> None:
         name = entry.name
-        if entry.is_dir():
+        if is_folder(entry):
             self.leave(entry.path, "misplaced", "a folder where scans are meant to lie")
         elif name.endswith(OF_AN_IMAGE) and name.rpartition(".")[0] not in images:
             self.leave(entry.path, "sidecar")
@@ -146,6 +146,14 @@ class Walk:
                 yield name, ScanFile("", "", "", visible_name(self.relative(path)), member.size, moment)
             elif not name.endswith(SIDECARS):
                 self.leave(path, "suffix", name[name.find(".") :] if "." in name else name)
+
+
+def is_folder(entry: Entry) -> bool:
+    """Whether an entry is a folder, or a link to one; a link that leads in a circle is none, and raises nothing."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def contradiction(name: str, subject: str, session: str) -> str:

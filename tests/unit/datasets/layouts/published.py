@@ -8,7 +8,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-AFFINE = np.diag([-1.0, 1.5, 2.0, 1.0])
+AFFINE = np.diag([-10.0, 11.5, 12.0, 1.0])
 
 
 @dataclass

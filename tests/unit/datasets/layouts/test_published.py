@@ -24,7 +24,7 @@ def test_every_scan_is_found_under_its_name_and_read_back(form, tmp_path):
     for scan in found.scans:
         read = read_scan(tmp_path / scan.path)
         np.testing.assert_array_equal(read.data, made.scans[scan.subject, scan.session, scan.sequence])
-        assert read.zooms == (1.0, 1.5, 2.0)
+        assert read.zooms == (10.0, 11.5, 12.0)
         assert scan.size > 0
     assert guess_kind(tmp_path)[0] == KIND[form]
 
