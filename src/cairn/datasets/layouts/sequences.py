@@ -86,6 +86,11 @@ def _shell(b: int) -> str:
     return "" if b == _B_TYPICAL else f"b{b}"
 
 
+def is_unknown(sequence: str) -> bool:
+    """Whether a listed sequence says that the name told none: ``unknown``, ``unknown_2``."""
+    return sequence.split("_")[0] == UNKNOWN
+
+
 def fomo_sequence(stem: str) -> str:
     """Sequence of a FOMO file name without suffix; see `fomo_name`."""
     return fomo_name(stem).sequence

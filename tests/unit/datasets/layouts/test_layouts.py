@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cairn.datasets.layouts import CODES, bids_sequence, fomo_sequence, guess_kind, list_scans, survey
+from cairn.datasets.layouts import CODES, bids_sequence, fomo_sequence, guess_kind, is_unknown, list_scans, survey
 from cairn.errors import CairnError
 
 
@@ -27,6 +27,7 @@ def touch(root: Path, *paths: str) -> Path:
 )  # fmt: skip
 def test_fomo_names(stem, sequence):
     assert fomo_sequence(stem) == sequence
+    assert is_unknown(sequence) is sequence.startswith("unknown")
 
 
 @pytest.mark.parametrize(
