@@ -48,9 +48,8 @@ class GuardConfig(Section):
     quality report flags the scan. refuse: the scan is quarantined."""
 
     no_orientation: Literal["assume", "refuse"] = "assume"
-    """What to do where a header has neither qform nor sform, and so does not tell left from right. assume: first
-    voxels are the patient's right (radiological order), and the quality report flags the scan. refuse: the scan is
-    quarantined."""
+    """What to do where a header has neither qform nor sform, and so does not tell left from right. assume: first voxels
+    are the patient's right (radiological order), and the quality report flags the scan. refuse: it is quarantined."""
 
     follow_links: bool = False
     """Whether a symbolic link may lead out of the data set's folder, as DVC's and DataLad's caches may have it."""

@@ -28,7 +28,7 @@ COLUMNS = (*NEEDED, *OPTIONAL)
 BATCH = 4096  # rows of a Parquet file in memory at once
 Row = tuple[str, ...]
 """Cells in the order of ``COLUMNS``, ``n/a`` where there is none."""
-_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9+_-]*")
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]*")
 _SEQUENCE = re.compile(r"[A-Za-z0-9]+(_[A-Za-z0-9]+)*")
 
 
@@ -113,7 +113,7 @@ def _wrong(row: Row) -> tuple[str, str] | None:
     subject, session, sequence, path = row[:4]
     for name, value in (("subject", subject), ("session", session)):
         if not _LABEL.fullmatch(value):
-            return f"{name} '{value}' is no usable identifier", "Use letters, digits, '+', '-' and '_' only."
+            return f"{name} '{value}' is no usable identifier", "Use letters, digits and + . - _ only."
     if not _SEQUENCE.fullmatch(sequence):
         return f"sequence '{sequence}' is no usable name", "Use letters and digits, and '_' before a number (T1w_2)."
     if path.startswith("/") or ".." in path.split("/") or path == MISSING:

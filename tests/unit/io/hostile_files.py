@@ -203,7 +203,7 @@ FILES: dict[str, Hostile] = {
     "headerbomb": refused(
         "compression", written(bomb(nifti(affine=FINE, dim=[3, 512, 512, 512, 1, 1, 1, 1]), 256), "t1.nii.gz")
     ),
-    "streambomb": refused("trailing", written(bomb(GOOD, 1024), "t1.nii.gz")),
+    "streambomb": refused("trailing", written(bomb(GOOD, 600), "t1.nii.gz")),
     "4d": refused("not-3d", written(nifti(head(shape=(24, 26, 14, 3))))),
     "2d": refused("not-3d", written(nifti(head()[:, :, 0]))),
     "vectors": refused("not-3d", written(nifti(head("f4", (24, 26, 14, 1, 3))))),

@@ -71,7 +71,7 @@ def test_a_fuzzer_that_sees_the_branches_finds_nothing_either(tmp_path):
     pytest.importorskip("atheris")
     (tmp_path / "corpus").mkdir()
     command = [sys.executable, str(HERE / "fuzz_nifti.py"), str(tmp_path / "corpus"), "-max_total_time=60"]
-    command += ["-max_len=20000", "-rss_limit_mb=1024", "-timeout=5", f"-artifact_prefix={tmp_path}/"]
+    command += ["-max_len=20000", "-rss_limit_mb=1024", "-timeout=10", f"-artifact_prefix={tmp_path}/"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-4000:]
     assert "Done " in done.stderr  # it ran to the end of its time
