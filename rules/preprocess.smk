@@ -1,7 +1,7 @@
 """Preprocess: registration, skull-stripping, normalisation, packing, quality control.
 
 needs: raw/{dataset}/index/{shard}.tsv and the scans it names; skull-strip weights and template from the packages;
-       sequence_model/ where a real data set has scans of unknown sequence
+       preprocess/sequence_model/ where a real data set has scans of unknown sequence
 makes: preprocess/{dataset}/{shard}.* (tensors, index, quarantine, hashes, quality numbers, figures),
        accepted.json, qc/;
        sessions that are done in .state/, outside every output

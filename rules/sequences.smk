@@ -1,12 +1,12 @@
 """Unknown sequences: a small model that looks at the scan.
 
 needs: donors/ of the groups train and indomain (to learn from) and test (to be judged on); no scan of any data set
-makes: sequence_model/{model,evaluation}.json and its figure
+makes: preprocess/sequence_model/{model,evaluation}.json and its figure
 why:   in large collections the names of half the scans tell no sequence; made only where a real data set has such scans
        and the configuration asks for it, or by the target `sequence_model`
 """
 
-SEQUENCE_MODEL = f"{R}/sequence_model/model.json"
+SEQUENCE_MODEL = f"{R}/preprocess/sequence_model/model.json"
 
 
 rule sequence_model:
@@ -16,9 +16,9 @@ rule sequence_model:
         held_out=[DONOR_FILE.format(donor=d) for d in PLAN.model_donors("test")],
     output:
         model=SEQUENCE_MODEL,
-        evaluation=f"{R}/sequence_model/evaluation.json",
-        figure=f"{R}/sequence_model/evaluation.png",
-        card=f"{R}/sequence_model/run.json",
+        evaluation=f"{R}/preprocess/sequence_model/evaluation.json",
+        figure=f"{R}/preprocess/sequence_model/evaluation.png",
+        card=f"{R}/preprocess/sequence_model/run.json",
     log:
         f"{R}/logs/sequence_model.log",
     benchmark:

@@ -230,7 +230,7 @@ def _session(rows: Sequence[Row], source: _Source, folder: Path) -> dict[str, An
     """Preprocess one session into ``folder``; what else its `Outcome` holds."""
     good, quarantine = _unchanged(rows, source.root, source.config.guard.follow_links)
     files = {r["sequence"]: source.root / r["path"] for r in good}
-    told = tell(files, source.config.unknown_sequences, source.model)
+    told = tell(files, source.config.unknown_sequences, source.model, source.config.guard)
     by_sequence = {told.names.get(r["sequence"], r["sequence"]): r for r in rows}
     nothing: dict[str, Any] = {"quarantine": quarantine, "row": None, "numbers": {}, "seconds": {}}
     if not files:

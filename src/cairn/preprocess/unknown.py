@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from cairn.config.guard import GuardConfig
 from cairn.config.preprocess import UnknownSequences
 from cairn.datasets.layouts import is_unknown
 from cairn.errors import CairnError
+from cairn.io.nifti import LIMITS
 from cairn.preprocess.native import read_native
 from cairn.preprocess.sequence_model import UNKNOWN, SequenceModel
 
@@ -31,7 +33,9 @@ class Told:
         return ",".join(f"{said['listed']}>{name}:{said['confidence']:.3f}" for name, said in self.said.items())
 
 
-def tell(files: Mapping[str, Path], use: UnknownSequences, model: SequenceModel | None) -> Told:
+def tell(
+    files: Mapping[str, Path], use: UnknownSequences, model: SequenceModel | None, limits: GuardConfig = LIMITS
+) -> Told:
     """Look at a session's scans of unknown sequence.
 
     A scan takes the plain name of its sequence where the session has none yet, else the next number (``T1w_2``): what a
@@ -42,6 +46,7 @@ def tell(files: Mapping[str, Path], use: UnknownSequences, model: SequenceModel 
         files: path by listed sequence.
         use: settings.
         model: the model; without one, all names stay.
+        limits: the guard's, as the reader will have them.
     """
     names = {name: name for name in files}
     said: dict[str, dict[str, Any]] = {}
@@ -50,7 +55,7 @@ def tell(files: Mapping[str, Path], use: UnknownSequences, model: SequenceModel 
     taken = {name for name in files if not is_unknown(name)}
     for listed in sorted(name for name in files if is_unknown(name)):
         try:
-            answer = model.classify(read_native(files[listed]), use.confidence_min)
+            answer = model.classify(read_native(files[listed], limits), use.confidence_min)
         except CairnError:
             continue
         new = listed if answer.sequence == UNKNOWN else _free(answer.sequence, taken)

@@ -56,5 +56,7 @@ def test_the_documentation_lists_the_table():
     listed = re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) \|", PAGE.read_text(), re.MULTILINE)
     rows = read_table(TABLE)
     assert [(r["name"], r["title"], r["inside"] or "") for r in rows] == [
-        (name, title, inside.replace("`", "").replace(",", "")) for name, title, inside in listed
+        (name, title, inside.replace("`", "").replace(",", ""))
+        for name, title, inside in listed
+        if name != "known_as"  # the header
     ]

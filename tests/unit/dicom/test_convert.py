@@ -124,7 +124,7 @@ def test_a_weak_secret_or_a_wrong_table_is_refused(tmp_path, salt, people):
 
 def test_without_the_converter_the_command_that_installs_it_is_told(monkeypatch, tmp_path):
     monkeypatch.setattr("shutil.which", lambda *_, **__: None)
-    with pytest.raises(CairnError, match=r"pip install -r envs/dicom\.in"):
+    with pytest.raises(CairnError, match=r"make env-dicom"):
         convert.convert_folder(
             tmp_path, CONFIG, Identities(b"s" * 16, {}), tmp_path / "tree", tmp_path / "t.tsv", tmp_path / "state"
         )

@@ -112,6 +112,6 @@ def test_whatever_a_strangers_file_raises_it_is_the_file_that_is_named(monkeypat
 
 def test_without_the_library_the_command_that_installs_it_is_told(monkeypatch, tmp_path):
     monkeypatch.setitem(__import__("sys").modules, "pydicom", None)
-    with pytest.raises(CairnError, match=r"pip install -r envs/dicom\.in") as told:
+    with pytest.raises(CairnError, match=r"make env-dicom") as told:
         read_instance(tmp_path / "a.dcm", tmp_path)
     assert told.value.code == "resource"

@@ -14,6 +14,14 @@ from cairn.qc.gather import gather
 LIMITS = QcConfig()
 
 
+def named(name, **said):
+    """A good session whose T1w is called ``name``, with what an image said of it."""
+    numbers = good()
+    numbers["sequences"][name] = numbers["sequences"].pop("T1w")
+    one = {"listed": "unknown", "likeliest": "T1w", "confidence": 0.97, "distance": 0.4}
+    return numbers | ({"classified": {name: one | said}} if said else {})
+
+
 def repaired(code):
     return with_sequence("T1w", repairs=[{"code": code, "text": "what was seen"}])
 
@@ -36,6 +44,9 @@ CASES = [
     ("left-right", "T2w", with_sequence("T2w", mirror_gain=0.0016), with_sequence("T2w", mirror_gain=0.0015)),
     ("repaired", "T1w", repaired("pixdim"), repaired("extra-axis")),
     ("repaired", "T1w", repaired("units"), repaired("left-right")),  # which header_flip tells
+    ("unknown-sequence", "unknown", named("unknown"), named("T1w_2")),
+    ("unknown-sequence", "unknown", named("unknown", sequence="unknown"), named("unknownish")),
+    ("classified", "T1w_2", named("T1w_2", sequence="T1w"), named("T1w_2")),
     ("registration", "T2w", with_sequence("T2w", fit=1.0049), with_sequence("T2w", fit=1.005)),
     ("motion", "T2w", with_sequence("T2w", motion_mm=15.1), with_sequence("T2w", motion_mm=15.0)),
     ("motion", "T2w", with_sequence("T2w", motion_degrees=15.1), with_sequence("T2w", motion_degrees=15.0)),
@@ -52,7 +63,7 @@ def test_a_flag_is_raised_by_what_it_names_and_nothing_else(code, sequence, bad,
 
 def test_every_flag_in_the_source_has_a_case():
     in_source = set(re.findall(r"(?:Flag\(|yield)\s*\(?\s*\"([a-z-]+)\"", inspect.getsource(flags)))
-    assert len(in_source) == 14
+    assert len(in_source) == 16
     assert {code for code, *_ in CASES} == in_source
 
 

@@ -104,11 +104,14 @@ class Walk:
         return named, ScanFile(subject, session, named.sequence, visible_name(self.relative(entry.path)), size, moment)
 
     def images(self, entries: Iterable[Entry]) -> Iterator[tuple[str, Entry]]:
-        """Stem and entry of each NIfTI file; what else lies there is noted, other than sidecars of images."""
+        """Stem and entry of all that is called a NIfTI file; what else lies there is noted, other than sidecars.
+
+        A folder, pipe or broken link of such a name is yielded too: its reader refuses it, so that its loss is counted.
+        """
         stems, others = [], []
         for entry in entries:
             found = stem_of(entry.name)
-            if found and not is_folder(entry):
+            if found:
                 stems.append((found, entry))
             else:
                 others.append(entry)
