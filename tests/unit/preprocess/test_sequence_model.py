@@ -1,8 +1,8 @@
 """Guards what tells an unknown sequence: the same answer however a scan is stored, and none where it does not know."""
 
 import json
-from itertools import combinations
 import time
+from itertools import combinations
 
 import numpy as np
 import pytest

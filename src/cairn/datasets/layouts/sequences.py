@@ -131,8 +131,3 @@ def _variant(entities: Mapping[str, str], base: str) -> str:
 def _run(entities: Mapping[str, str]) -> int:
     run = entities.get("run", "1")
     return max(1, int(run)) if run.isdigit() else 1
-
-
-def is_unknown(sequence: str) -> bool:
-    """Whether a listed sequence says that the name told none: ``unknown``, ``unknown_2``."""
-    return sequence.split("_")[0] == UNKNOWN
