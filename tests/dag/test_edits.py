@@ -73,19 +73,23 @@ def evaluated(task: str | Iterable[str]) -> set:
     return jobs("evaluate_run", run=RUNS, task=task) | END
 
 
+COMPARED = jobs("near_duplicates") | jobs("no_leaks")
+CANARY = jobs("label_canary", task="infarct")
 PRETRAINED = jobs("pretrain_encoder", run="mae", seed="0") | trained("mae", TASKS)
 ONE_SHARD = (
     jobs("index_shard", dataset="mine", shard=shard(SUBJECT))
     | jobs("preprocess_shard", dataset="mine", shard=shard(SUBJECT))
     | jobs("accept_dataset", dataset="mine") | jobs("manifest", dataset="mine") | jobs("leakage") | jobs("qc")
-    | trained(RUNS, "age")
+    | COMPARED | trained(RUNS, "age")
 )  # fmt: skip
 ACCEPTED = jobs("accept_dataset", dataset=EVERY)
-PREPROCESSED = shards("preprocess_shard", EVERY) | ACCEPTED | jobs("qc") | PRETRAINED | trained(RUNS, TASKS)
+PREPROCESSED = (
+    shards("preprocess_shard", EVERY) | ACCEPTED | COMPARED | CANARY | jobs("qc") | PRETRAINED | trained(RUNS, TASKS)
+)  # fmt: skip
 AGE_TEST = (
     jobs("cohort_shard", dataset="age_test", shard="0000") | jobs("preprocess_shard", dataset="age_test", shard="0000")
     | jobs("accept_dataset", dataset="age_test") | jobs("manifest", dataset="age_test")
-    | jobs("labels", dataset="age_test") | jobs("leakage") | jobs("qc")
+    | jobs("labels", dataset="age_test") | jobs("leakage") | COMPARED | jobs("qc")
     | jobs("predict_test", run=RUNS, task="age", seed="0") | evaluated("age")
 )  # fmt: skip
 
@@ -211,11 +215,11 @@ EDITS: dict[str, tuple[Edit, set]] = {
     "mask ratio": (config("objectives", "mae", "mask_ratio", 0.7), PRETRAINED),
     "steps of the pretraining": (config("pretrain", "steps", 14), PRETRAINED),
     "code of an objective": (code("ssl/mae.py"), PRETRAINED),
-    "code of the classical model": (code("baselines/tabular.py"), trained(RUNS, TASKS)),
+    "code of the classical model": (code("baselines/tabular.py"), trained(RUNS, TASKS) | CANARY),
     "code of the network": (code("nets/encoder.py"), PRETRAINED | trained(RUNS, TASKS)),
     "device": (config("device", "cpu"), PRETRAINED | trained(DEEP, TASKS)),
     "pin of scikit-learn": (
-        text("envs/requirements-py311.lock", r"^scikit-learn==\S+", "scikit-learn==99.0"), trained(RUNS, TASKS),
+        text("envs/requirements-py311.lock", r"^scikit-learn==\S+", "scikit-learn==99.0"), trained(RUNS, TASKS) | CANARY,
     ),
     "pin of torch": (
         text("envs/requirements.in", r"^torch==\S+", "torch==99.0"),
@@ -242,7 +246,7 @@ EDITS: dict[str, tuple[Edit, set]] = {
     "worst error of an age": (config("evaluate", "worst_error_years", 50.0), evaluated("age")),
     "number of resamples": (config("evaluate", "resamples", 400), evaluated(TASKS)),
     "level of significance": (config("evaluate", "significance", 0.01), END),
-    "code of a metric": (code("evaluate/metrics/surface.py"), evaluated(TASKS)),
+    "code of a metric": (code("evaluate/metrics/surface.py"), evaluated(TASKS) | CANARY),
     "code of the ranking": (code("evaluate/ranking.py"), END),
     # what is compared, and how it looks
     "a new seed": (
@@ -257,7 +261,7 @@ EDITS: dict[str, tuple[Edit, set]] = {
     "a run left out": (text("config/runs/ci.tsv", r"^scratch_ood.*\n", ""), jobs("tracks") | END),
     "a run's label": (text("config/runs/ci.tsv", "From scratch", "Random start"), END),
     "a task switched off": (
-        config("tasks", "infarct", "enabled", False), jobs("leakage") | jobs("qc") | jobs("tracks") | END,
+        config("tasks", "infarct", "enabled", False), jobs("leakage") | COMPARED | jobs("qc") | jobs("tracks") | END,
     ),
     "rules of a track": (config("tracks", "open", "pretrain_data", ["pretrain"]), jobs("tracks") | jobs("report")),
     "a task's title": (config("tasks", "age", "title", "Years"), END),
