@@ -219,7 +219,8 @@ EDITS: dict[str, tuple[Edit, set]] = {
     "code of the network": (code("nets/encoder.py"), PRETRAINED | trained(RUNS, TASKS)),
     "device": (config("device", "cpu"), PRETRAINED | trained(DEEP, TASKS)),
     "pin of scikit-learn": (
-        text("envs/requirements-py311.lock", r"^scikit-learn==\S+", "scikit-learn==99.0"), trained(RUNS, TASKS) | CANARY,
+        text("envs/requirements-py311.lock", r"^scikit-learn==\S+", "scikit-learn==99.0"),
+        trained(RUNS, TASKS) | CANARY,
     ),
     "pin of torch": (
         text("envs/requirements.in", r"^torch==\S+", "torch==99.0"),

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_edits import EDITS, END, RUNS, TASKS, jobs, scored, trained
+from test_edits import COMPARED, EDITS, END, RUNS, TASKS, jobs, scored, trained
 
 from cairn.provenance.cards import read_card
 
@@ -77,7 +77,7 @@ DAMAGES = {
     "leaderboard/leaderboard.json": jobs("leaderboard") | jobs("tables") | jobs("report"),
     # neither is a declared output: the card of the job stands for it
     "preprocess/age_test/0000.safetensors": jobs("preprocess_shard", dataset="age_test", shard="0000")
-    | jobs("accept_dataset", dataset="age_test") | jobs("qc")
+    | jobs("accept_dataset", dataset="age_test") | jobs("qc") | COMPARED
     | jobs("predict_test", run=RUNS, task="age", seed="0") | jobs("evaluate_run", run=RUNS, task="age") | END,
 }  # fmt: skip
 
