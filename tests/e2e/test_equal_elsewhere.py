@@ -23,6 +23,7 @@ def outputs(root: Path) -> dict[str, str]:
     return {name: digest for c in cards if c["stage"] not in PAGES for name, digest in c["outputs"].items()}
 
 
+@pytest.mark.slow
 def test_a_number_is_rebuilt_from_raw_files_to_the_same_bytes(finished, tmp_path):
     folder = tmp_path / "made ägain"
     printed = finished.python(*CAIRN, "rebuild", "classical", "age", "mae", "-e", "ci", "--into", str(folder))
