@@ -1,189 +1,177 @@
-"""Measure preprocessing against the embedded cohort, before and after a change, and print it as markdown tables.
+"""Measure preprocessing on one raw head, step by step, and print it as a markdown table.
 
-    python docs/benchmarks/preprocess.py PACKAGES FOLDER:SPACING:COUNT [...] --before REVISION
-    python docs/benchmarks/preprocess.py --make FOLDER --donors DONORS
+    python docs/benchmarks/preprocess.py DEEPBET.whl NIMARE.whl HEAD_T1w.nii.gz
 
-``FOLDER`` holds ``raw/`` and ``truth/`` of an experiment's cohort; ``COUNT`` of its sessions, from all data sets in turn,
-are preprocessed on a grid of ``SPACING`` mm, by the code of ``REVISION`` (out of git) and by the code that is here, each
-in a process of its own on one thread, one after the other. ``--make`` writes a small cohort at clinical resolution from
-the donors of an experiment. Seconds are processor time, which another job on the machine stretches but little.
+Every job runs alone in a process of its own, so that its peak memory and its number of threads are its own: the steps
+at 1 mm and 2 mm, skull stripping at each effort, ANTs AffineFast and SyN at 2 mm. The second sequence that the rigid
+registration needs is the head itself, its header moved by 3.7 mm and 4.2 degrees: the contrast is easier than that of
+another sequence, the cost is the same. Leave the machine alone meanwhile.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import io
 import json
 import os
 import platform
 import resource
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from statistics import median
+from typing import Any, TypeVar
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
-LAST = "pack, figure"
-MADE = {
-    "age": {"role": "age", "split": "test", "subjects": 3, "sites": ["B", "C"]},
-    "pretrain": {"role": "pretrain", "split": "pretrain", "subjects": 3, "sites": ["A1", "A2", "P1"]},
-}
-Row = dict[str, Any]
+T = TypeVar("T")
+EFFORTS = ("quick", "balanced", "full")
+TRANSFORMS = ("AffineFast", "SyN")
+THREADS = (1, 2)
+WARPED = 2.0  # mm, for AffineFast against SyN
+Job = dict[str, Any]
 
 
-def make(folder: Path, donors: Path) -> None:
-    """A few subjects whose tissue map has voxels of 1 mm, scanned as their sites scan, from donors as they lie there."""
-    from cairn.cohort.shard import make_shard
-    from cairn.config.cohort import CohortConfig, CohortSet
+def use_threads(threads: int) -> None:
+    """Let ITK have ``threads``; the library itself always takes one, the only repeatable number."""
+    os.environ |= {"ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
+    from cairn.preprocess import ants_bridge
 
-    config = CohortConfig.model_validate({"voxel_mm": 1.0, "coarsen": 1.0})
-    for name, spec in MADE.items():
-        files = sorted(donors.glob("*.safetensors"))
-        places = folder / "raw" / name, folder / "truth" / name
-        make_shard(config, name, CohortSet.model_validate(spec), 0, 1, files, *places)
+    def load(seed: int) -> Any:
+        os.environ["ANTS_RANDOM_SEED"] = str(seed)
+        import ants
 
+        return ants
 
-def sessions(folder: Path, count: int) -> list[tuple[str, str]]:
-    """``count`` sessions, (data set, subject/session): of each data set in turn, spread over it."""
-    keys = {}
-    for path in sorted((folder / "truth").glob("*/anatomy")):
-        entries = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(path.glob("*.json"))]
-        keys[path.parent.name] = sorted(key for entry in entries for key in entry)
-    rounds = -(-count // len(keys))
-    turn = [(name, k[i * len(k) // rounds]) for i in range(rounds) for name, k in keys.items()]
-    return list(dict.fromkeys(turn))[:count]
+    ants_bridge.load_ants = load
+    load(1)
 
 
-@contextmanager
-def processor_clock(self: Any, step: str) -> Iterator[None]:
-    """In place of the ledger's wall clock."""
-    start = time.process_time()
-    try:
-        yield
-    finally:
-        self.seconds[step] = self.seconds.get(step, 0.0) + time.process_time() - start
+class Clock:
+    """Seconds by step, the median of several runs; what a step gives is that of its last run."""
+
+    def __init__(self, repeats: int) -> None:
+        self.repeats = repeats
+        self.seconds: dict[str, float] = {}
+
+    def __call__(self, step: str, work: Callable[[], T]) -> T:
+        """Run ``work`` and note its time."""
+        runs = []
+        for _ in range(self.repeats):
+            start = time.perf_counter()
+            result = work()
+            runs.append(time.perf_counter() - start)
+        self.seconds[step] = median(runs)
+        return result
 
 
-def child(packages: Path, folder: Path, spacing: float, count: int) -> None:
-    """Preprocess the sessions with whichever code is on the path; a line of JSON a session."""
+def steps(clock: Clock, folder: Path, head: Path, threads: int, spacing: float) -> Job:
+    """One session's steps as `cairn.preprocess.session` takes them, on a grid of ``spacing`` mm."""
+    from dataclasses import replace
+
+    from scipy.spatial.transform import Rotation
+
     from cairn.config.preprocess import PreprocessConfig
-    from cairn.preprocess.ledger import Ledger
+    from cairn.io.geometry import mask_to_grid
+    from cairn.io.shard import SequenceGeometry, SessionGeometry
+    from cairn.preprocess.align import affine_to_template, coarse_reference, rigid_part, rigid_to_reference
+    from cairn.preprocess.bias import field_on_grid
+    from cairn.preprocess.grid import box_of, make_grid, to_grid
+    from cairn.preprocess.native import read_native
+    from cairn.preprocess.normalise import normalise
+    from cairn.preprocess.resources import Resources
+    from cairn.strip.deepbet import DeepBet
+
+    config = PreprocessConfig.model_validate({"grid": {"spacing_mm": spacing}, "n4": {"enabled": True}})
+    brain, net = Resources(folder).brain, DeepBet(folder / "deepbet.whl", None, threads)
+    brain.coarse(config.registration.template_spacing_mm)  # read once a shard, not once a scan
+    scan = clock("read", lambda: read_native(head))
+    mask = clock("strip (quick)", lambda: net.mask(scan.data, tuple(scan.zooms)))
+    affine = clock("affine to the template", lambda: affine_to_template(scan, mask, brain, config.registration))
+    move = np.eye(4)
+    move[:3, :3] = Rotation.from_euler("xyz", (3, -2, 2), degrees=True).as_matrix()
+    move[:3, 3] = (2, -3, 1)
+    other = replace(scan, affine=move @ scan.affine)
+
+    def rigid() -> Any:
+        coarse = coarse_reference(scan, mask, config.registration)
+        return rigid_to_reference(coarse, other, affine, config.registration)
+
+    clock("rigid, a further sequence", rigid)
+    to_native = rigid_part(affine, brain.centre)
+    shape, grid = make_grid(config.grid, brain.centre)
+    geometry = SessionGeometry(shape, grid, {"T1w": SequenceGeometry(scan.stored_shape, scan.stored_affine, to_native)})
+    inside = mask_to_grid(scan.stored_order(mask), geometry, "T1w")
+    box = box_of(inside, 1)
+    part, covered = clock("resample", lambda: to_grid(scan.data, scan.affine, grid, to_native, box, config.grid.order))
+    field = clock("N4 (off by default)", lambda: field_on_grid(scan, inside, grid, to_native, box, config))
+    clock("normalise", lambda: normalise(part / field, inside[box] & covered, config.normalise))
+    return {"shape": list(scan.stored_shape), "zooms": [round(float(z), 2) for z in scan.zooms]}
+
+
+def strip(clock: Clock, folder: Path, head: Path, threads: int, effort: str) -> Job:
+    """Skull stripping at one effort; the networks are read once a shard."""
+    from cairn.preprocess.native import read_native
+    from cairn.preprocess.resources import SIDES
+    from cairn.strip.deepbet import DeepBet
+
+    scan, net = read_native(head), DeepBet(folder / "deepbet.whl", SIDES[effort], threads)
+    mask = clock(effort, lambda: net.mask(scan.data, tuple(scan.zooms)))
+    return {"ml": float(mask.sum() * np.prod(scan.zooms) / 1000)}
+
+
+def warp(clock: Clock, folder: Path, head: Path, threads: int, transform: str) -> Job:
+    """The head template onto the head at 2 mm, and the Dice of its carried brain with deepbet's (full effort)."""
+    import ants
+
+    from cairn.preprocess.ants_bridge import to_ants
+    from cairn.preprocess.native import block_mean, read_native
     from cairn.preprocess.resources import Resources
 
-    Ledger.clock = processor_clock  # type: ignore[method-assign, assignment]
-    config, resources = PreprocessConfig.model_validate({"grid": {"spacing_mm": spacing}}), Resources(packages)
-    for dataset, key in sessions(folder, count):
-        truths = [
-            json.loads(f.read_text(encoding="utf-8")) for f in (folder / "truth" / dataset).glob("anatomy/*.json")
-        ]
-        truth = next(t[key] for t in truths if key in t)
-        print(json.dumps(one(config, resources, folder, dataset, key, truth)), flush=True)
+    resources, scan = Resources(folder), read_native(head)
+    template = resources.head
+    fixed = to_ants(ants, *block_mean(scan.data, scan.affine, WARPED))
+    moving = to_ants(ants, *block_mean(template.data, template.affine, WARPED))
+    carried = to_ants(ants, *block_mean(template.mask.astype(np.float32), template.affine, WARPED))
+    with tempfile.TemporaryDirectory() as out:
+        prefix = str(Path(out) / "t")
+        found = clock(
+            transform, lambda: ants.registration(fixed, moving, type_of_transform=transform, outprefix=prefix)
+        )
+        brain = ants.apply_transforms(fixed, carried, found["fwdtransforms"], interpolator="linear").numpy() >= 0.5
+    peak = peak_mb()  # before the network is run
+    mask = resources.deepbet("full").mask(scan.data, tuple(scan.zooms))
+    truth = block_mean(mask.astype(np.float32), scan.affine, WARPED)[0] >= 0.5
+    return {"dice": float(2 * (brain & truth).sum() / (brain.sum() + truth.sum())), "peak_mb": peak}
 
 
-def one(config: Any, resources: Any, folder: Path, dataset: str, key: str, truth: Any) -> Row:
-    """One session: seconds by step, and how far it is from the truth."""
-    from cairn.io.nifti import read_mask, write_scan
-    from cairn.io.shard import write_shard
-    from cairn.preprocess.figure import session_picture
-    from cairn.preprocess.session import preprocess_session
-    from cairn.qc.truth import motion_error
-
-    subject, session = key.split("/")
-    scans = (folder / "raw" / dataset / f"sub-{subject}" / f"ses-{session}").rglob("*.nii.gz")
-    files = {path.name.split("_")[-1].split(".")[0]: path for path in scans}
-    begun, wall = time.process_time(), time.perf_counter()
-    result = preprocess_session(files, config, resources, subject, session)
-    packed = time.process_time()
-    with tempfile.TemporaryDirectory() as name:
-        picture = session_picture(result.pictures, result.session.mask, result.session.geometry, resources.brain)
-        write_shard(Path(name) / "a.safetensors", [result.session])
-        write_scan(Path(name) / "mask.nii.gz", result.native_mask.astype(np.uint8), result.native_affine)
-        digest = hashlib.sha256((Path(name) / "a.safetensors").read_bytes() + picture).hexdigest()
-    end, found = time.process_time(), result.numbers
-    there = read_mask(folder / "truth" / dataset / truth["brain_mask"])
-    return {
-        "scans": len(files), "seconds": result.seconds | {LAST: end - packed}, "total": end - begun,
-        "wall": time.perf_counter() - wall, "sha256": digest, "template": found["template_dice"],
-        "dice": float(2 * (there & result.native_mask).sum() / (there.sum() + result.native_mask.sum())),
-        "motion": [
-            motion_error(np.array(v["motion"]), np.array(truth["motion"][s]), found["centre_mm"])
-            for s, v in found["sequences"].items() if "motion" in v
-        ],
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-    }  # fmt: skip
+def peak_mb() -> float:
+    """Peak memory of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def run(source: Path, arguments: argparse.Namespace, task: str) -> list[Row]:
-    """One task by the code under ``source``, on one thread."""
-    print(f"{task} by {source} …", file=sys.stderr, flush=True)
-    folder, spacing, count = task.rsplit(":", 2)
-    command = [sys.executable, __file__, str(arguments.packages), folder, "--child", spacing, count]
-    environment = os.environ | {"PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
-    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+def child(name: str, what: str, threads: int, repeats: int, folder: Path, head: Path) -> None:
+    """Run one job and print its numbers as one line of JSON."""
+    use_threads(threads)
+    clock = Clock(1 if what == "SyN" else repeats)
+    if name == "steps":
+        facts = steps(clock, folder, head, threads, float(what))
+    else:
+        facts = {"strip": strip, "warp": warp}[name](clock, folder, head, threads, what)
+    print(json.dumps({"peak_mb": peak_mb(), **facts, "seconds": clock.seconds}))
 
 
-def old_source(revision: str, folder: Path) -> Path:
-    """``src`` of a revision, unpacked into ``folder``."""
-    packed = subprocess.run(["git", "archive", revision, "src"], cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout
-    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-        archive.extractall(folder, filter="data")
-    return folder / "src"
-
-
-def cost(before: list[Row], after: list[Row]) -> Iterator[str]:
-    """Processor seconds; the first session of each process is left out of all rows but the last, for it imports."""
-    yield "| processor seconds | before | after | before / after |"
-    yield "|---|---|---|---|"
-    steps = dict.fromkeys(step for row in before[1:] for step in row["seconds"])
-    rows = {
-        f"{step}, a session": [np.mean([r["seconds"].get(step, 0) for r in v[1:]]) for v in (before, after)]
-        for step in steps
-    }
-    rows["**all, a session**"] = [np.mean([r["total"] for r in v[1:]]) for v in (before, after)]
-    rows["**all, a scan**"] = [sum(r["total"] for r in v[1:]) / sum(r["scans"] for r in v[1:]) for v in (before, after)]
-    rows["the dearest session, by the scan"] = [max(r["total"] / r["scans"] for r in v[1:]) for v in (before, after)]
-    rows["wall, a scan"] = [sum(r["wall"] for r in v[1:]) / sum(r["scans"] for r in v[1:]) for v in (before, after)]
-    rows["first session of a process, imports included"] = [v[0]["total"] for v in (before, after)]
-    for name, (old, new) in rows.items():
-        yield f"| {name} | {old:.2f} | {new:.2f} | {old / max(new, 1e-3):.1f} |"
-    yield f"| peak memory, MB | {before[-1]['peak_mb']:.0f} | {after[-1]['peak_mb']:.0f} | |"
-
-
-def truth_table(before: list[Row], after: list[Row]) -> Iterator[str]:
-    """Against the cohort's truth."""
-    yield "| against the truth | before | after |"
-    yield "|---|---|---|"
-    rows: dict[str, list[str]] = {}
-    for made in (before, after):
-        dice, template = ([r[k] for r in made] for k in ("dice", "template"))
-        errors = np.array([e for r in made for e in r["motion"]])
-        kept = [bool((np.array(r["motion"]) <= 1).all()) for r in made if r["motion"]]
-        for name, value in {
-            "brain mask, Dice, mean (least)": f"{np.mean(dice):.4f} ({min(dice):.4f})",
-            "template's brain, Dice, mean (least)": f"{np.mean(template):.4f} ({min(template):.4f})",
-            "movement, mm, mean (95 %, most)": "{:.2f} ({:.2f}, {:.2f})".format(*spread(errors[:, 0])),
-            "movement, degrees, mean (95 %, most)": "{:.2f} ({:.2f}, {:.2f})".format(*spread(errors[:, 1])),
-            "sessions within 1 mm and 1°": f"{sum(kept)} of {len(kept)}",
-        }.items():
-            rows.setdefault(name, []).append(value)
-    for name, values in rows.items():
-        yield f"| {name} | {' | '.join(values)} |"
-
-
-def spread(values: Any) -> tuple[float, float, float]:
-    """Mean, 95th percentile and most."""
-    return float(values.mean()), float(np.percentile(values, 95)), float(values.max())
+def run(name: str, what: str, threads: int, arguments: argparse.Namespace, folder: Path) -> Job:
+    """One job in a process of its own."""
+    print(f"{name} {what}, {threads} thread(s) …", file=sys.stderr, flush=True)
+    command = [sys.executable, __file__, "--job", name, what, str(threads), "--repeats", str(arguments.repeats)]
+    files = [folder / "deepbet.whl", folder / "nimare.whl", arguments.head.resolve()]
+    done = subprocess.run([*command, *map(str, files)], stdout=subprocess.PIPE, text=True, check=True)
+    return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
 def processor() -> str:
@@ -196,39 +184,57 @@ def processor() -> str:
     return names[0] if names else platform.machine()
 
 
-def main() -> None:
-    """Make a cohort, or measure."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("packages", type=Path, nargs="?", help="folder with deepbet.whl and nimare.whl")
-    parser.add_argument("tasks", nargs="*", metavar="FOLDER:SPACING:COUNT")
-    parser.add_argument("--before", default="HEAD", metavar="REVISION")
-    parser.add_argument("--make", type=Path, metavar="FOLDER", help="write a cohort at clinical resolution")
-    parser.add_argument("--donors", type=Path, help="donors of an experiment, for --make")
-    parser.add_argument("--child", nargs=2, metavar=("SPACING", "COUNT"), help="one task, as JSON")
-    arguments = parser.parse_args()
-    if arguments.make:
-        make(arguments.make, arguments.donors)
-    elif arguments.child:
-        child(arguments.packages, Path(arguments.tasks[0]), float(arguments.child[0]), int(arguments.child[1]))
-    else:
-        measure(arguments)
-
-
-def measure(arguments: argparse.Namespace) -> None:
-    """Every task by both codes, and by the new one twice, for equal bytes."""
+def table(made: dict[tuple[str, str, int], Job], repeats: int) -> str:
+    """All measurements as markdown."""
+    one = made["steps", "1.0", 1]
+    size = " x ".join(map(str, one["shape"])) + " voxels of " + " x ".join(map(str, one["zooms"])) + " mm"
     packages = ", ".join(f"{p} {version(p)}" for p in ("antspyx", "torch", "scipy"))
-    print(f"{datetime.now(UTC):%Y-%m-%d}, {processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.0f}, "
-          f"Python {platform.python_version()}, {packages}.")  # fmt: skip
+    lines = [
+        f"{datetime.now(UTC):%Y-%m-%d}, {processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
+        f"{packages}.",
+        f"One T1w head, {size}; median of {repeats} (SyN: one run).", "",
+        "| step | s at 1 mm | s at 2 mm | time with 2 threads / with 1 |", "|---|---|---|---|",
+    ]  # fmt: skip
+    for step in one["seconds"]:
+        at = {(s, t): made["steps", s, t]["seconds"][step] for s in ("1.0", "2.0") for t in THREADS}
+        ratio = at["1.0", 2] / at["1.0", 1]
+        lines.append(f"| {step} | {at['1.0', 1]:.2f} | {at['2.0', 1]:.2f} | {ratio:.2f} |")
+    peaks = [made["steps", s, 1]["peak_mb"] for s in ("1.0", "2.0")]
+    lines += [f"| peak memory, MB | {peaks[0]:.0f} | {peaks[1]:.0f} | |", ""]
+    lines += ["| strip effort | s | peak memory, MB | brain, ml | 2 threads / 1 |", "|---|---|---|---|---|"]
+    for effort in EFFORTS:
+        first, second = (made["strip", effort, t] for t in THREADS)
+        seconds = first["seconds"][effort]
+        ratio = second["seconds"][effort] / seconds
+        lines.append(f"| {effort} | {seconds:.2f} | {first['peak_mb']:.0f} | {first['ml']:.0f} | {ratio:.2f} |")
+    lines += ["", "| ANTs at 2 mm | s | peak memory, MB | Dice with deepbet | 2 threads / 1 |", "|---|---|---|---|---|"]
+    for name in TRANSFORMS:
+        first, second = (made["warp", name, t] for t in THREADS)
+        seconds, ratio = first["seconds"][name], second["seconds"][name] / first["seconds"][name]
+        lines.append(f"| {name} | {seconds:.1f} | {first['peak_mb']:.0f} | {first['dice']:.3f} | {ratio:.2f} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run every job at one and two threads and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("deepbet", type=Path, help="deepbet's wheel")
+    parser.add_argument("template", type=Path, help="NiMARE's wheel")
+    parser.add_argument("head", type=Path, help="a raw T1w head, NIfTI")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--job", nargs=3, metavar=("NAME", "WHAT", "THREADS"), help="one job alone, as JSON")
+    arguments = parser.parse_args()
+    if arguments.job:
+        name, what, threads = arguments.job
+        child(name, what, int(threads), arguments.repeats, arguments.deepbet.parent, arguments.head)
+        return
+    jobs = [("steps", s) for s in ("1.0", "2.0")] + [("strip", e) for e in EFFORTS] + [("warp", t) for t in TRANSFORMS]
     with tempfile.TemporaryDirectory() as name:
-        old = old_source(arguments.before, Path(name))
-        for task in arguments.tasks:
-            before, after = (run(source, arguments, task) for source in (old, ROOT / "src"))
-            again = run(ROOT / "src", arguments, f"{task.rsplit(':', 1)[0]}:{min(3, len(after))}")
-            scans = sum(row["scans"] for row in after)
-            same = {r["sha256"] for r in again} <= {r["sha256"] for r in after}
-            print(f"\n## Grid of {task.split(':')[-2]} mm: {len(after)} sessions, {scans} scans\n")
-            print("\n".join([*cost(before, after), "", *truth_table(before, after), ""]))
-            print(f"A second run of {len(again)} of these sessions gave {'the same' if same else 'OTHER'} bytes.")
+        folder = Path(name)
+        (folder / "deepbet.whl").symlink_to(arguments.deepbet.resolve())
+        (folder / "nimare.whl").symlink_to(arguments.template.resolve())
+        made = {(job, what, t): run(job, what, t, arguments, folder) for job, what in jobs for t in THREADS}
+    print(table(made, arguments.repeats))
 
 
 if __name__ == "__main__":
