@@ -1,6 +1,7 @@
-"""How planning and listing grow with the number of scans. See scale.md.
+r"""How planning and listing grow with the number of scans. See scale.md.
 
-python docs/benchmarks/scale.py manifest --scans 60529 --subjects 11187 --sessions 13900 --out data/scale/fomo60k.parquet
+python docs/benchmarks/scale.py manifest --scans 60529 --subjects 11187 --sessions 13900 \
+    --out data/scale/fomo60k.parquet
 python docs/benchmarks/scale.py table        # makes both manifests and a tree of 300,000 files, measures, prints
 
 From the repository's folder. The tree lies in a temporary folder and is removed.
@@ -30,7 +31,7 @@ TREE = 300_000
 
 
 def scans_of(scans: int, subjects: int, sessions: int, first: int = 0) -> list[tuple[str, str, str]]:
-    """Subject, session and sequence of made-up scans, in the numbers of a real set; ``first`` counts the subjects on."""
+    """Subject, session and sequence of made-up scans, in a real set's numbers; ``first`` counts the subjects on."""
     found = []
     for number in range(sessions):
         subject, session = number % subjects, number // subjects + 1
@@ -90,7 +91,8 @@ def jobs(printed: str, rule: str = "total") -> int:
 def planning() -> None:
     """Rows of the table: a plan with a new manifest, the same again, and one with 1,000 more scans."""
     print(
-        "| data set | scans | plan | wall s | processor s | peak MB | jobs | index jobs |\n|---|--:|---|--:|--:|--:|--:|--:|"
+        "| data set | scans | plan | wall s | processor s | peak MB | jobs | index jobs |\n"
+        "|---|--:|---|--:|--:|--:|--:|--:|"
     )
     for name, (scans, subjects, sessions, configs) in SIZES.items():
         out, known = Path(f"data/scale/{name}.parquet"), scans_of(scans, subjects, sessions)
