@@ -45,6 +45,8 @@ STAGES = {
     "near_duplicates": ("Near-duplicates", "compared the contents of all scans between the sides of the split"),
     "label_canary": ("Canary", "checked that permuted labels score as chance does"),
     "leakage": ("Leakage", "compared subjects and files between the sides of the split"),
+    "sequence_model": ("Sequence model", "trained the model that tells unknown sequences"),
+    "convert_dicom": ("DICOM", "converted the DICOM files"),
     "index_shard": ("Index", "hashed the raw scans"),
     "cohort_shard": ("Embedded cohort", "made the raw scans"),
     "build_donor": ("Donor heads", "modelled the tissues of a head"),
