@@ -61,14 +61,22 @@ FILE: Mapping[str, Code] = {
         "The file unpacks to far more than a scan would (a gzip bomb, or an all but blank volume).",
         "Look at the scan; where it is right, raise preprocess.guard.max_compression_ratio.",
     ),
-    "archive": Code("The zip archive, or the scan's place in it, is damaged.", AGAIN),
+    "archive": Code(
+        "The zip archive, or the scan's place in it, is damaged.",
+        "Download the archive again, and test it with `unzip -t`.",
+    ),
     "member": Code(
-        "A name in the zip archive leads out of it, or it is no plain file.", "Take no archive from that source."
+        "A name in the zip archive leads out of it, or it is no plain file.",
+        "Take no archive from that source: unpack nothing, and tell who made it.",
     ),
     "encrypted": Code(
-        "The scan in the zip archive is encrypted.", "Unpack it with its password, and remove the archive."
+        "The scan in the zip archive is encrypted.",
+        "Unpack it with its password beside the archive, and remove the archive.",
     ),
-    "bomb": Code("The zip archive would unpack to far more than scans would.", "Take no archive from that source."),
+    "bomb": Code(
+        "The zip archive would unpack to far more than scans would.",
+        "Take no archive from that source; a true scan of that size can be unpacked by hand.",
+    ),
     "trailing": Code("Much more data follow than the header accounts for.", RECONVERT),
     "changed": Code(
         "The file is not the one that was indexed.", "Index the data set again, or restore the file."

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from cairn.errors import CairnError
+from cairn.io.codes import refuse
 from cairn.io.opening import open_file
 
 ARCHIVE = ".zip"
@@ -28,7 +29,6 @@ MAX_RATIO = 200  # a real .nii deflates 2- to 20-fold; a bomb of zeros about 1,0
 SMALL_BYTES = 1 << 24  # below this, no ratio matters
 MAX_BYTES = 8 << 30
 BROKEN = (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, UnicodeDecodeError, ValueError)
-AGAIN = "Download the archive again, and test it with `unzip -t`."
 
 
 @dataclass(frozen=True)
@@ -83,15 +83,14 @@ def _inside(path: Path, archive: Path, member: str, raw: BinaryIO) -> Iterator[t
         try:
             info = listed.getinfo(member)
         except KeyError:
-            reason = f"{archive}: holds no '{member}'."
-            raise CairnError(reason, "Index the data set again, or restore the archive.", "missing") from None
+            raise refuse(archive, "missing", f"holds no '{member}'") from None
         refused = _judged(info)
         if refused.code:
-            raise CairnError(f"{path}: {refused.reason}.", AGAIN, refused.code)
+            raise refuse(path, refused.code, refused.reason)
         try:
             file = listed.open(info)
         except (RuntimeError, *BROKEN) as error:
-            raise CairnError(f"{path}: cannot be read from the archive ({error}).", AGAIN, "archive") from None
+            raise refuse(path, "archive", f"cannot be read from the archive ({error})") from None
         with file:
             yield cast(BinaryIO, file), info.file_size
 
@@ -102,11 +101,10 @@ def _list_of(archive: Path, raw: BinaryIO) -> Iterator[zipfile.ZipFile]:
     try:
         listed = zipfile.ZipFile(raw)
     except BROKEN as error:
-        raise CairnError(f"{archive}: no readable zip archive ({error}).", AGAIN, "archive") from None
+        raise refuse(archive, "archive", f"no readable zip archive ({error})") from None
     with listed:
         if len(listed.filelist) > MAX_MEMBERS:
-            reason = f"{archive}: {len(listed.filelist):,} members are more than a session has."
-            raise CairnError(reason, "Unpack it and look.", "bomb")
+            raise refuse(archive, "bomb", f"{len(listed.filelist):,} members are more than a session has")
         yield listed
 
 
@@ -147,7 +145,7 @@ def member_sha256(path: Path) -> str:
             while block := opened.file.read(1 << 20):
                 digest.update(block)
         except BROKEN as error:
-            raise CairnError(f"{path}: cannot be read from the archive ({error}).", AGAIN, "archive") from None
+            raise refuse(path, "archive", f"cannot be read from the archive ({error})") from None
     return digest.hexdigest()
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cairn.io.codes import REFUSED
+
 
 @dataclass(frozen=True, order=True, slots=True)
 class ScanFile:
@@ -37,10 +39,7 @@ CODES: Mapping[str, tuple[str, str]] = {
     "dangling": ("the link leads nowhere", "Fetch the file that it stands for (`datalad get`, `git annex get`)."),
     "unreadable": ("may not be read ({why})", "Give whoever runs Cairn the right to read it."),
     "duplicate": ("'{why}' is the same scan, and is used", "Remove one, or tell them apart by a run number."),
-    "archive": ("{why}", "Download the archive again, and test it with `unzip -t`."),
-    "member": ("{why}", "Take no archive from that source: unpack nothing, and tell who made it."),
-    "encrypted": ("{why}", "Unpack it with its password beside the archive, and remove the archive."),
-    "bomb": ("{why}", "Take no archive from that source; a true scan of that size can be unpacked by hand."),
+    **{code: ("{why}", REFUSED[code].remedy) for code in ("archive", "member", "encrypted", "bomb")},
 }  # fmt: skip
 """Why a file was left out: sentence and remedy by code."""
 
