@@ -46,7 +46,8 @@ class Plan(Names):
     def dicom_fingerprint(self, dataset: str) -> str:
         """Hash over names, sizes and times of the files below a DICOM folder: what `convert` compares."""
         root = self.root / self.place(self.datasets[dataset].root)
-        found = [(p.relative_to(root).as_posix(), p.lstat().st_size, p.lstat().st_mtime_ns) for p in files_below(root)]
+        files = ((path, path.lstat()) for path in files_below(root))
+        found = [(path.relative_to(root).as_posix(), at.st_size, at.st_mtime_ns) for path, at in files]
         return hashlib.sha256(json.dumps(found).encode()).hexdigest()[:16]
 
     def sequence_model_job(self) -> str:

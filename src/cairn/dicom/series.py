@@ -76,6 +76,12 @@ def fault(series: Sequence[Instance], config: DicomConfig) -> tuple[str, str, st
     return _stack_fault(series, config)
 
 
+def too_few(slices: int, asked: int) -> tuple[str, str, str]:
+    """Code, sentence and remedy of a series of too few slices."""
+    reason = f"{slices} slice(s) are no volume; {asked} are asked for."
+    return "too-few-slices", reason, "Nothing, for a localiser; or lower dicom.min_slices."
+
+
 def _turn(instance: Instance) -> tuple[float, ...]:
     return tuple(round(v, 2) + 0.0 for v in instance.orientation or ())
 
@@ -87,8 +93,7 @@ def _stack_fault(series: Sequence[Instance], config: DicomConfig) -> tuple[str, 
     places = Counter(round(float(np.dot(i.position or (), normal)), 2) for i in series)
     at = np.array(sorted(places))
     if len(at) < config.min_slices:
-        reason = f"{len(at)} slice(s) are no volume; {config.min_slices} are asked for."
-        return "too-few-slices", reason, "Nothing, for a localiser; or lower dicom.min_slices."
+        return too_few(len(at), config.min_slices)
     steps = np.diff(at)
     uneven = np.abs(steps - np.median(steps)) > config.slice_gap_tolerance * np.median(steps)
     if uneven.any() or len(set(places.values())) > 1:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from cairn.dicom.headers import INSTALL, Instance
+from cairn.dicom.series import too_few
 from cairn.errors import CairnError
 from cairn.io.atomic import read_json, write_json
 from cairn.io.nifti import open_header, write_scan
@@ -112,8 +113,8 @@ def _volume(image: Path, min_slices: int) -> tuple[Any, Any]:
         _, shape, affine = open_header(image)
         data = np.asarray(loaded.dataobj).reshape(shape)
     if min(data.shape) < min_slices:
-        reason = f"{min(data.shape)} slice(s) are no volume; {min_slices} are asked for."
-        raise NotConverted(reason, "Nothing, for a localiser; or lower dicom.min_slices.", "too-few-slices")
+        code, reason, remedy = too_few(min(data.shape), min_slices)
+        raise NotConverted(reason, remedy, code)
     return data if data.dtype == np.int16 else np.asarray(data, np.float32), affine
 
 

@@ -18,3 +18,9 @@ def bounding_box(mask_XYZ: npt.NDArray[Any]) -> tuple[Corner, Corner]:
         ends.append((int(inside[0]), int(inside[-1]) + 1))
     (x, right), (y, front), (z, top) = ends
     return (x, y, z), (right, front, top)
+
+
+def box_of(mask_XYZ: npt.NDArray[Any], pad: int = 0) -> tuple[slice, ...]:
+    """The same box as slices, with ``pad`` voxels on every side, inside the array."""
+    ends = zip(*bounding_box(mask_XYZ), mask_XYZ.shape, strict=True)
+    return tuple(slice(max(low - pad, 0), min(high + pad, side)) for low, high, side in ends)

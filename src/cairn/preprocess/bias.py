@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from cairn.config.preprocess import PreprocessConfig
+from cairn.io.boxes import box_of
 from cairn.io.geometry import resample
 from cairn.preprocess.ants_bridge import bias_field
-from cairn.preprocess.grid import box_of
 from cairn.preprocess.native import Array, Mask, NativeScan, Volume, block_mean
 
 

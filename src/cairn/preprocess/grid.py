@@ -7,7 +7,6 @@ from typing import Literal
 import numpy as np
 
 from cairn.config.preprocess import GridConfig
-from cairn.io.boxes import bounding_box
 from cairn.preprocess.native import Array, Mask, Volume
 
 FWHM = 2.3548  # of a Gaussian with unit standard deviation
@@ -20,13 +19,6 @@ def make_grid(config: GridConfig, centre: Array) -> tuple[tuple[int, int, int], 
     affine = np.diag([config.spacing_mm] * 3 + [1.0])
     affine[:3, 3] = centre - (np.array([x, y, z]) - 1) / 2 * config.spacing_mm
     return (x, y, z), affine
-
-
-def box_of(mask: Mask, pad: int) -> tuple[slice, ...]:
-    """Bounding box of ``mask`` with ``pad`` voxels on every side, inside the array."""
-    first, last = np.array(bounding_box(mask))
-    low, high = np.maximum(first - pad, 0), np.minimum(last + pad, mask.shape)
-    return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
 
 
 def to_grid(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from cairn.io.boxes import bounding_box
+from cairn.io.boxes import box_of
 from cairn.io.geometry import resample
 from cairn.preprocess.align import Rigid
 from cairn.preprocess.movement import movement
@@ -69,7 +69,7 @@ def _cut_share(mask: Mask, data: Volume) -> float:
     background = float(data[0, 0, 0])
     filled = data != background
     surface = touching = 0
-    brain = np.pad(mask[tuple(slice(a, b) for a, b in zip(*bounding_box(mask), strict=True))], 1)
+    brain = np.pad(mask[box_of(mask)], 1)
     for axis in range(3):
         others = tuple(a for a in range(3) if a != axis)
         slices = np.flatnonzero(filled.any(axis=others))

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cairn.io.boxes import bounding_box
+from cairn.io.boxes import box_of
 from cairn.io.shard import PreprocessedSession
 
 Array = npt.NDArray[Any]
@@ -58,8 +58,7 @@ def scan_hash(volume_XYZ: Array, mask_XYZ: Array, affine: Array) -> npt.NDArray[
         mask_XYZ: where they count; not empty.
         affine: 4x4 from voxels to world mm.
     """
-    low, high = bounding_box(mask_XYZ)
-    box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    box = box_of(mask_XYZ)
     inside = mask_XYZ[box]
     values = volume_XYZ[box][inside].astype(np.float64)
     values = np.clip(values, *np.percentile(values, CLIP_PERCENT))

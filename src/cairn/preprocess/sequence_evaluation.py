@@ -13,9 +13,10 @@ from cairn.cohort.draws import stream
 from cairn.config.base import parse
 from cairn.config.cohort import CohortConfig
 from cairn.config.preprocess import UnknownSequences
+from cairn.datasets.layouts.sequences import UNKNOWN
 from cairn.io.atomic import write_bytes, write_json
 from cairn.preprocess.sequence_features import features
-from cairn.preprocess.sequence_model import OTHER, UNKNOWN, Answer, SequenceModel
+from cairn.preprocess.sequence_model import OTHER, Answer, SequenceModel
 from cairn.preprocess.sequence_strangers import strangers
 from cairn.preprocess.sequence_training import Table, fit, held_out_table, training_table
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cairn.datasets.layouts.sequences import UNKNOWN
 from cairn.errors import CairnError
 from cairn.io.atomic import read_json, write_json
 from cairn.preprocess.native import NativeScan
@@ -24,7 +25,6 @@ Floats = npt.NDArray[np.float64]
 
 FORMAT = 1
 OTHER = "other"  # the class of what is no scan of a head
-UNKNOWN = "unknown"
 LIMIT = 8.0  # spreads from the training data at which a feature is cut: what lies outside shall not extrapolate
 
 

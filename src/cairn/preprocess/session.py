@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from cairn.config.preprocess import PreprocessConfig
+from cairn.io.boxes import box_of
 from cairn.io.geometry import mask_to_grid
 from cairn.io.shard import PreprocessedSession, SequenceGeometry, SessionGeometry
 from cairn.preprocess.align import (
@@ -23,7 +24,7 @@ from cairn.preprocess.align import (
     upright,
 )
 from cairn.preprocess.bias import field_on_grid
-from cairn.preprocess.grid import box_of, make_grid, to_grid
+from cairn.preprocess.grid import make_grid, to_grid
 from cairn.preprocess.ledger import Ledger, Rejection, SessionFailed
 from cairn.preprocess.native import Array, Mask, NativeScan, Volume, air, read_native
 from cairn.preprocess.normalise import normalise, raw

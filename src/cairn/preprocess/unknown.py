@@ -10,10 +10,11 @@ from typing import Any
 from cairn.config.guard import GuardConfig
 from cairn.config.preprocess import UnknownSequences
 from cairn.datasets.layouts import is_unknown
+from cairn.datasets.layouts.sequences import UNKNOWN
 from cairn.errors import CairnError
 from cairn.io.nifti import LIMITS
 from cairn.preprocess.native import read_native
-from cairn.preprocess.sequence_model import UNKNOWN, SequenceModel
+from cairn.preprocess.sequence_model import SequenceModel
 
 
 @dataclass(frozen=True)

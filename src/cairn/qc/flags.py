@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cairn.config.qc import QcConfig
+from cairn.datasets.layouts import is_unknown
 from cairn.io.codes import REPAIRED
 
 Numbers = Mapping[str, Any]
@@ -63,12 +64,12 @@ def _names(n: Numbers) -> Iterator[Flag]:
     said = n.get("classified", {})
     for name in sorted(n["sequences"]):
         if name not in said:
-            if name.split("_")[0] == "unknown":
+            if is_unknown(name):
                 yield Flag("unknown-sequence", name, "The name tells no sequence, and nobody looked at the image.")
             continue
         one = said[name]
         sure = f"{one['likeliest']}, confidence {one['confidence']:.2f}"
-        if one["sequence"] == "unknown":
+        if is_unknown(one["sequence"]):
             yield Flag("unknown-sequence", name, f"Neither name nor image tells the sequence (likeliest: {sure}).")
         else:
             yield Flag("classified", name, f"The name ('{one['listed']}') tells no sequence; the image does: {sure}.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from cairn.io.boxes import bounding_box
+from cairn.io.boxes import box_of
 
 Mask = npt.NDArray[np.bool_]
 
@@ -16,7 +16,7 @@ def largest_component(mask: Mask) -> Mask:
 
     if not mask.any():
         return np.zeros(mask.shape, bool)
-    box = _box(mask)
+    box = box_of(mask)  # labelling costs by the voxel, and a brain fills a fifth of a head's volume
     labels, count = ndimage.label(mask[box])
     if count == 1:
         return np.asarray(mask, bool)
@@ -36,16 +36,11 @@ def fill_holes(mask: Mask) -> Mask:
 
     if not mask.any():
         return np.zeros(mask.shape, bool)
-    box = _box(mask)
+    box = box_of(mask)
     labels, _ = ndimage.label(~np.pad(mask[box], 1))
     out = np.zeros(mask.shape, bool)
     out[box] = (labels != labels[0, 0, 0])[1:-1, 1:-1, 1:-1]
     return out
-
-
-def _box(mask: Mask) -> tuple[slice, ...]:
-    """Labelling costs by the voxel, and a brain fills a fifth of a head's volume."""
-    return tuple(slice(low, high) for low, high in zip(*bounding_box(mask), strict=True))
 
 
 def ball(radius_mm: float, zooms: npt.NDArray[np.float64]) -> Mask:

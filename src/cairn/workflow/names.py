@@ -248,9 +248,7 @@ class Names(FrozenNames):
         """Data set and shard wherever the names leave a sequence open and the image shall tell it."""
         if self.experiment.preprocess.unknown_sequences.method == "leave":
             return frozenset()
-        return frozenset(
-            (name, shard) for name, listing in self.listings.items() for shard in listing.unknown
-        )  # fmt: skip
+        return frozenset((name, shard) for name, listing in self.listings.items() for shard in listing.unknown)
 
     def model_donors(self, group: str) -> tuple[str, ...]:
         """Donors that the sequence model learns from (``train``) or is judged on (``test``)."""

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from cairn.config.preprocess import GridConfig
-from cairn.preprocess.grid import box_of, make_grid, to_grid
+from cairn.io.boxes import box_of
+from cairn.preprocess.grid import make_grid, to_grid
 
 
 @pytest.mark.parametrize(

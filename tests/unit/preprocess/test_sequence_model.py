@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cairn.config.preprocess import UnknownSequences
+from cairn.datasets.layouts.sequences import UNKNOWN
 from cairn.errors import CairnError
 from cairn.io.nifti import write_scan
 from cairn.preprocess import sequence_training, unknown
@@ -15,7 +16,7 @@ from cairn.preprocess.native import read_native
 from cairn.preprocess.sequence_evaluation import judge, picture
 from cairn.preprocess.sequence_features import features, names
 from cairn.preprocess.sequence_heads import Example, counter_examples, perturbed, stripped
-from cairn.preprocess.sequence_model import OTHER, UNKNOWN, load_model
+from cairn.preprocess.sequence_model import OTHER, load_model
 from cairn.preprocess.sequence_strangers import strangers
 from cairn.preprocess.sequence_training import Table, fit
 

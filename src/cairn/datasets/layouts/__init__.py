@@ -11,13 +11,13 @@ from cairn.datasets.layouts.bids import BidsIgnore, walk_bids
 from cairn.datasets.layouts.fomo import walk_sources, walk_subjects
 from cairn.datasets.layouts.place import KINDS, find_base, guess_kind
 from cairn.datasets.layouts.scans import CODES, Leftover, ScanFile, Survey
-from cairn.datasets.layouts.sequences import SEQUENCES, bids_sequence, fomo_sequence, is_unknown
+from cairn.datasets.layouts.sequences import SEQUENCES, is_unknown
 from cairn.datasets.layouts.walk import Found, Walk, Wanted, stem_of
 from cairn.errors import CairnError
 from cairn.io.members import ARCHIVE, INTO
 
 __all__ = [
-    "CODES", "KINDS", "SEQUENCES", "Leftover", "ScanFile", "Survey", "bids_sequence", "fomo_sequence", "guess_kind",
+    "CODES", "KINDS", "SEQUENCES", "Leftover", "ScanFile", "Survey", "guess_kind",
     "is_unknown",
     "list_scans", "survey",
 ]  # fmt: skip

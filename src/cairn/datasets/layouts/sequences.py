@@ -35,10 +35,8 @@ SPELLINGS = {**SEQUENCES, **NOT_WEIGHTED}
 
 _ENTITY = re.compile(r"^([a-z0-9]+)-([a-z0-9.+]+)$", re.IGNORECASE)
 _B_VALUE = re.compile(r"^b(?:val)?-?(\d+)$")
-_B0, _B_TYPICAL = (
-    50,
-    1000,
-)  # s/mm²: below, no diffusion weighting to speak of; the value that a plain 'dwi' is taken for
+_B0 = 50  # s/mm²: up to it, no diffusion weighting to speak of
+_B_TYPICAL = 1000  # the value that a plain 'dwi' is taken for
 _DROPPED = ("sub", "ses", "run")
 
 
@@ -91,11 +89,6 @@ def is_unknown(sequence: str) -> bool:
     return sequence.split("_")[0] == UNKNOWN
 
 
-def fomo_sequence(stem: str) -> str:
-    """Sequence of a FOMO file name without suffix; see `fomo_name`."""
-    return fomo_name(stem).sequence
-
-
 def bids_name(stem: str) -> Named | None:
     """Read a BIDS file name without suffix; None for masks, phase images, maps and whatever Cairn does not use.
 
@@ -112,12 +105,6 @@ def bids_name(stem: str) -> Named | None:
         base = "ADC"
         del entities["desc"]
     return Named(base, _variant(entities, base), _run(entities))
-
-
-def bids_sequence(stem: str) -> str | None:
-    """Sequence of a BIDS file name without suffix, or None; see `bids_name`."""
-    named = bids_name(stem)
-    return named.sequence if named else None
 
 
 def _variant(entities: Mapping[str, str], base: str) -> str:

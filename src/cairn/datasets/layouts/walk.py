@@ -127,7 +127,7 @@ class Walk:
         elif name.endswith(OF_AN_IMAGE) and name.rpartition(".")[0] not in images:
             self.leave(entry.path, "sidecar")
         elif not name.endswith(SIDECARS):
-            self.leave(entry.path, "suffix", name[name.find(".") :] if "." in name else name)
+            self.leave(entry.path, "suffix", _suffix(name))
 
     def members(self, archive: Entry) -> Iterator[tuple[str, ScanFile]]:
         """File name and scan, still without a name, of each NIfTI file in an archive; what is refused is noted too.
@@ -148,7 +148,7 @@ class Walk:
             if stem_of(name):
                 yield name, ScanFile("", "", "", visible_name(self.relative(path)), member.size, moment)
             elif not name.endswith(SIDECARS):
-                self.leave(path, "suffix", name[name.find(".") :] if "." in name else name)
+                self.leave(path, "suffix", _suffix(name))
 
 
 def is_folder(entry: Entry) -> bool:
@@ -171,6 +171,10 @@ def contradiction(name: str, subject: str, session: str) -> str:
 def stem_of(name: str) -> str:
     """A NIfTI file's name without its suffix; empty for every other file."""
     return next((name[: -len(s)] for s in SUFFIXES if name.endswith(s)), "")
+
+
+def _suffix(name: str) -> str:
+    return name[name.find(".") :] if "." in name else name
 
 
 def _bad_name(name: str) -> str:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cairn.datasets.layouts import CODES, bids_sequence, fomo_sequence, guess_kind, is_unknown, list_scans, survey
+from cairn.datasets.layouts import CODES, guess_kind, is_unknown, list_scans, survey
+from cairn.datasets.layouts.sequences import bids_name, fomo_name
 from cairn.errors import CairnError
 
 
@@ -26,7 +27,7 @@ def touch(root: Path, *paths: str) -> Path:
      ("t1map", "map"), ("acq-3d_mystery", "unknown"), ("ce-t1w", "T1c")],
 )  # fmt: skip
 def test_fomo_names(stem, sequence):
-    assert fomo_sequence(stem) == sequence
+    assert fomo_name(stem).sequence == sequence
     assert is_unknown(sequence) is sequence.startswith("unknown")
 
 
@@ -40,7 +41,8 @@ def test_fomo_names(stem, sequence):
      ("sub-1_acq-a_rec-b_run-x_T2w", "T2w_ab")],
 )  # fmt: skip
 def test_bids_names(stem, sequence):
-    assert bids_sequence(stem) == sequence
+    named = bids_name(stem)
+    assert (named.sequence if named else None) == sequence
 
 
 def test_bids_tree_with_and_without_sessions(tmp_path):
