@@ -21,7 +21,7 @@ demo: env
 
 ## make test       environment and test tools, then the suite
 test: env-test
-	$(RUN_ENV) python -m pytest -n 2 --dist loadgroup -m "not slow"
+	$(RUN_ENV) python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m "not slow"
 
 ## make test-all   the slow tests too
 test-all: env-test

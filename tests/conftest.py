@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 REPO = Path(__file__).resolve().parents[1]
 PACKAGES = "results/resources/packages"
@@ -52,13 +53,16 @@ def packages() -> Path:
     return REPO / PACKAGES
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several workers (`-n 2 --dist loadgroup`): what shares a finished experiment, or a package's fixtures, stays
-    together; the experiments come first, for they take longest."""
-    for item in items:
-        where = item.path.relative_to(REPO / "tests").parts
-        group = "/".join(where[:2]) if where[0] == "unit" else where[0] if where[0] == "golden" else "experiments"
-        item.add_marker(pytest.mark.xdist_group(group))
+class Groups(LoadScopeScheduling):  # type: ignore[misc]
+    """With two workers (`-n 2`): what shares a finished experiment, or a package's fixtures, stays with one of them."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        where = nodeid.split("::")[0].split("/")[1:]
+        return "/".join(where[:2]) if where[0] == "unit" else where[0] if where[0] == "golden" else "experiments"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
+    return Groups(config, log)
 
 
 def make_checkout(folder: Path, packages: Path) -> Checkout:
