@@ -38,7 +38,7 @@ FLAGS: Mapping[ContractName, Mapping[str, str]] = MappingProxyType(
         "fomo26": MappingProxyType({**_SHARED, "DWI": "dwi"}),
     }
 )
-"""By contract: the argument (without dashes) that carries a sequence. T1c and PD are ours: no published task has them."""
+"""By contract: the argument (without dashes) that carries a sequence. T1c and PD are ours; no published task asks."""
 
 SUFFIXES: Mapping[str, str] = MappingProxyType(
     {
