@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -110,10 +110,11 @@ def _mask(file: Path, reference: Path | None, labels: int) -> Checked:
 
 
 def _embedding(stream: BinaryIO) -> Checked:
+    layout: Any = np.lib.format
     try:
-        version = np.lib.format.read_magic(stream)
-        reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, kind = reader(stream)
+        version = layout.read_magic(stream)
+        read = layout.read_array_header_1_0 if version == (1, 0) else layout.read_array_header_2_0
+        shape, _, kind = read(stream)
     except ValueError:
         return Checked("not-npy", "The file is no NumPy array. Write it by numpy.save, without pickle.")
     if len(shape) != 1:
