@@ -278,10 +278,10 @@ def _mask_status(row: Mapping[str, str], root: Path, truth: Path, most: int) -> 
     _, wanted_shape, wanted_affine = open_header(truth)
     if shape != wanted_shape:
         return "wrong-shape"
-    return OK if corner_shift_mm(shape, affine, wanted_affine) <= GRID_TOLERANCE_MM else "wrong-grid"
+    return OK if _corner_shift_mm(shape, affine, wanted_affine) <= GRID_TOLERANCE_MM else "wrong-grid"
 
 
-def corner_shift_mm(shape: Sequence[int], a: Floats, b: Floats) -> float:
+def _corner_shift_mm(shape: Sequence[int], a: Floats, b: Floats) -> float:
     """Largest distance between the same corner of a grid under two affines, in mm."""
     corners = np.array(list(itertools.product(*((0, n - 1) for n in shape), (1,))), float)
     return float(np.linalg.norm((corners @ (a - b).T)[:, :3], axis=1).max())
