@@ -5,14 +5,12 @@ An invalid prediction counts as the worst there is for its case, so that leaving
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from cairn.config.evaluate import EvaluateConfig
 from cairn.datasets.labels import check_labels, class_of
@@ -31,12 +29,11 @@ from cairn.evaluate.classes import (
 )
 from cairn.evaluate.metrics import dice, nsd
 from cairn.io.atomic import sha256
+from cairn.io.geometry import GRID_TOLERANCE_MM, corner_shift_mm
 from cairn.io.nifti import open_header, read_label_map
 from cairn.io.tables import MISSING, PREDICTION_COLUMNS, read_table
 
 Key = tuple[str, str]
-Floats = npt.NDArray[np.float64]
-GRID_TOLERANCE_MM = 1e-2
 OK = "ok"
 TARGETS = ("survival", "findings", "registration")
 """Kinds whose targets are no single value and no mask."""
@@ -278,10 +275,4 @@ def _mask_status(row: Mapping[str, str], root: Path, truth: Path, most: int) -> 
     _, wanted_shape, wanted_affine = open_header(truth)
     if shape != wanted_shape:
         return "wrong-shape"
-    return OK if _corner_shift_mm(shape, affine, wanted_affine) <= GRID_TOLERANCE_MM else "wrong-grid"
-
-
-def _corner_shift_mm(shape: Sequence[int], a: Floats, b: Floats) -> float:
-    """Largest distance between the same corner of a grid under two affines, in mm."""
-    corners = np.array(list(itertools.product(*((0, n - 1) for n in shape), (1,))), float)
-    return float(np.linalg.norm((corners @ (a - b).T)[:, :3], axis=1).max())
+    return OK if corner_shift_mm(shape, affine, wanted_affine) <= GRID_TOLERANCE_MM else "wrong-grid"
