@@ -201,11 +201,12 @@ for name in ("a\nb", "-rf", "\udcff\udcfe", "\x1b[2J", "x" * 250): Path("/output
 """),
     "probability-5": Hostile("ok", "answer(5)", "out-of-range"),
     "negative": Hostile("ok", "answer(-0.1)", "out-of-range"),
-    "nan": Hostile("ok", 'answer("nan")', "not-finite"),
-    "infinite": Hostile("ok", 'answer("1e999")', "not-finite"),
+    "nan": Hostile("ok", 'answer("nan")', "nan"),
+    "infinite": Hostile("ok", 'answer("1e999")', "out-of-range"),
     "word": Hostile("ok", 'answer("infarct")', "not-a-number"),
     "several-values": Hostile("ok", 'answer("0.1 0.9")', "several-values"),
     "list-output": Hostile("ok", 'answer("[0.1]")', "not-a-number"),
+    "list-of-two": Hostile("ok", 'answer("[0.1,0.9]")', "several-values"),
     "code-as-text": Hostile("ok", """answer("__import__('os')")""", "not-a-number"),
     "megabytes-of-digits": Hostile("ok", 'answer("0." + "1" * 2_000_000)', "too-large"),
     "binary-text": Hostile("ok", r'out.write_bytes(b"\xff\xfe\x00\x01")', "not-a-number"),
@@ -218,25 +219,25 @@ mask(moved)
 import numpy as np
 mask(lambda d, a: (d, a @ np.diag([-1.0, 1, 1, 1])))
 """, "wrong-affine", SEGMENT),
-    "four-dimensions": Hostile("ok", "mask(lambda d, a: (np_stack(d), a))", "not-3d", SEGMENT),
+    "four-dimensions": Hostile("ok", "mask(lambda d, a: (np_stack(d), a))", "wrong-dimension", SEGMENT),
     "label-set": Hostile("ok", """
 def more(d, a): d[0, 0, 0] = 4; return d, a
 mask(more)
-""", "unknown-label", SEGMENT),
+""", "label-set", SEGMENT),
     "fractions": Hostile("ok", """
 def half(d, a): d[0, 0, 0] = 0.5; return d, a
 mask(half, "float32")
-""", "not-a-mask", SEGMENT),
+""", "wrong-type", SEGMENT),
     "nan-mask": Hostile("ok", """
 def none(d, a): d[0, 0, 0] = float("nan"); return d, a
 mask(none, "float32")
-""", "not-a-mask", SEGMENT),
-    "complex-mask": Hostile("ok", 'mask(dtype="complex64")', "datatype", SEGMENT),
+""", "nan", SEGMENT),
+    "complex-mask": Hostile("ok", 'mask(dtype="complex64")', "wrong-type", SEGMENT),
     "half-a-mask": Hostile("ok", """
 import numpy as np
 def noise(d, a): return np.random.default_rng(0).integers(0, 2, d.shape).astype("uint8"), a
 mask(noise); data = out.read_bytes(); out.write_bytes(data[: len(data) // 2])
-""", "truncated", SEGMENT),
+""", "not-nifti", SEGMENT),
     "no-nifti": Hostile("ok", "out.write_text('a mask')", "not-nifti", SEGMENT),
     "gzip-bomb": Hostile("ok", """
 import gzip, nibabel as nib

@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from cairn.challenge.contract import arguments, suffix_of
 from cairn.challenge.outputs import check_output
+from cairn.config.tasks import TaskInputs
 from cairn.io.nifti import write_scan
 from cairn.sandbox.image import open_image
 from cairn.sandbox.policy import Policy
@@ -26,6 +27,10 @@ pytestmark = pytest.mark.skipif(not shutil.which("bwrap"), reason="needs bubblew
 LIMITS = Policy(
     seconds=20, memory_mb=256, processes=24, scratch_mb=8, output_mb=16, output_files=100, log_kb=16, cpus=1
 )
+TASKS = {
+    "classification": TaskInputs(kind="classification", required=("FLAIR",)),
+    "segmentation": TaskInputs(kind="segmentation", required=("FLAIR",), mask_sequence="FLAIR"),
+}
 QUICK = LIMITS.model_copy(update={"seconds": 1.5})
 
 
@@ -68,7 +73,7 @@ def judged(hostile, inputs, folder):
     taken = take(folder / "out", name, copy, LIMITS.output_mb << 20)
     if taken != "taken":
         return taken
-    return check_output(hostile.kind, copy, inputs / "ses_1/flair.nii.gz").code
+    return check_output(TASKS[hostile.kind], copy, inputs / "ses_1/flair.nii.gz").verdict
 
 
 @pytest.mark.parametrize("name", ENTRIES)
