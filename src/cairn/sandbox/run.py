@@ -106,6 +106,8 @@ def run_case(
     name = engine_for(image) if engine == "auto" else engine
     where = os.path.realpath(inputs), os.path.realpath(output)
     line = ENGINES[name](image, policy, command, Path(where[0]), Path(where[1]), environment(policy, variables))
+    if name != "bubblewrap" and not os.geteuid():
+        os.chmod(where[1], 0o777)  # the entry is somebody else then
     began = time.monotonic()
     with cage(policy, groups) as limits:
         if limits is None and groups and not os.geteuid():
@@ -129,7 +131,7 @@ def run_case(
         verdict = "output-size"
     printed = log.text()
     if verdict is None:
-        unknown = code in NO_START or printed.startswith("bwrap: ")
+        unknown = code in NO_START or printed.startswith(("bwrap: ", "FATAL: "))
         verdict = "ok" if code == 0 else "start" if unknown else "failed"
     stopped = verdict not in ("ok", "failed", "start")
     sentence = SENTENCES[verdict].format(**policy.model_dump(), code=code, log=printed.strip()[-200:])
