@@ -182,9 +182,9 @@ def _watch(
         size, files = measure(output)
         if time.monotonic() - began > policy.seconds:
             return "time", peak
-        if memory > policy.memory_mb or (limits is not None and limits.out_of_memory()):
+        if limits.out_of_memory() if limits is not None else memory > policy.memory_mb:
             return "memory", peak
-        if tasks > policy.processes or (limits is not None and limits.out_of_processes()):
+        if limits.out_of_processes() if limits is not None else tasks > policy.processes:
             return "processes", peak
         if size > policy.output_mb << 20 or files > policy.output_files:
             return "output-size", peak
@@ -196,12 +196,13 @@ def _watch(
 
 
 def _use(pid: int) -> tuple[float, int]:
-    """Resident memory (MB) and threads of all processes below ``pid``."""
+    """Resident memory of their own (MB) and threads of all processes below ``pid``."""
     memory, tasks = 0, 0
     with contextlib.suppress(psutil.Error):
         for process in psutil.Process(pid).children(recursive=True):
             with contextlib.suppress(psutil.Error):
-                memory += process.memory_info().rss
+                info = process.memory_info()
+                memory += info.rss - info.shared
                 tasks += process.num_threads()
     return memory / 1e6, tasks
 
