@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from cairn.io.nifti import write_scan
+from cairn.io.sessions import open_sessions
 from cairn.io.tables import read_table
 
 HEADS = {
@@ -22,6 +23,7 @@ HEADS = {
 }
 R = Path("results/ci")
 PLAIN = str(R / "preprocess/plain/0000.index.tsv")
+ZIPPED = str(R / "preprocess/zipped/0000.index.tsv")
 
 
 def place(folder: Path, packages: Path) -> None:
@@ -40,6 +42,10 @@ def place(folder: Path, packages: Path) -> None:
     plain = folder.parent / "plain/sub_9/ses_1/t1.nii.gz"
     plain.parent.mkdir(parents=True)
     plain.write_bytes(whole)
+    archive = folder.parent / "zipped/PT030_OpenNeuro/ds000001/sub-9/ses-1.zip"
+    archive.parent.mkdir(parents=True)
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("sub-9/ses-1/t1w.nii.gz", whole)
 
 
 @pytest.fixture(scope="module")
@@ -54,12 +60,13 @@ def applied(finished, packages, tmp_path_factory):
         "datasets": {
             "mine": {"kind": "bids", "root": "data/my scans", "predict": ["age"]},
             "plain": {"kind": "fomo60k", "root": "data/plain"},
+            "zipped": {"kind": "fomo300k", "root": "data/zipped"},
         },
         "preprocess": {"max_bad_share": 0.8},
     }
     (finished.root / "my_scans.yaml").write_text(yaml.safe_dump(more))
     files = ("--configfile", "config/ci.yaml", "my_scans.yaml")
-    finished.snakemake("apply", PLAIN, *files)
+    finished.snakemake("apply", PLAIN, ZIPPED, *files)
     return finished
 
 
@@ -77,6 +84,14 @@ def test_the_plain_fomo_tree_goes_through_the_same_door(applied):
     assert (row["subject"], row["session"], row["sequences"]) == ("9", "1", "T1w")
     mine = {r["subject"]: r for r in read_table(applied.root / R / "preprocess/mine/0000.index.tsv")}
     assert row["shape"] == mine["robex"]["shape"]
+
+
+def test_a_session_in_an_archive_goes_through_it_too_and_nothing_is_unpacked(applied):
+    (row,) = read_table(applied.root / ZIPPED)
+    assert (row["subject"], row["session"], row["sequences"]) == ("PT030_OpenNeuro.ds000001.9", "1", "T1w")
+    (session,), (same,) = (open_sessions([applied.root / index]) for index in (ZIPPED, PLAIN))
+    np.testing.assert_array_equal(session.volume("T1w"), same.volume("T1w"))
+    assert [p.name for p in (applied.root / "data/zipped").rglob("*") if p.is_file()] == ["ses-1.zip"]
 
 
 def test_good_heads_are_predicted(applied):

@@ -130,7 +130,8 @@ def test_a_waiting_job_whose_run_has_died_gives_up(tmp_path):
     program.write_text(
         "import subprocess, sys, time\n"
         "log = open(sys.argv[2], 'w')\n"
-        "subprocess.Popen(['sh', '-c', f'{sys.executable} -c \"$0\" {sys.argv[1]} 0; true', sys.argv[3]], stderr=log)\n"
+        'line = \'"$0" -c "$1" "$2" 0; true\'\n'
+        "subprocess.Popen(['sh', '-c', line, sys.executable, sys.argv[3], sys.argv[1]], stderr=log)\n"
         "time.sleep(60)\n"
     )
     log = tmp_path / "log"

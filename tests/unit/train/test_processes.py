@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -121,7 +122,7 @@ def launcher(tmp_path, monkeypatch):
     def set_to(do):
         program = tmp_path / "fake.py"
         program.write_text(FAKE.format(do=do))
-        monkeypatch.setenv(module.LAUNCHER, f"{sys.executable} {program} --nnodes 2")
+        monkeypatch.setenv(module.LAUNCHER, f"{shlex.quote(sys.executable)} {shlex.quote(str(program))} --nnodes 2")
 
     return set_to
 

@@ -1,0 +1,120 @@
+"""Memory and processes of a whole tree, by the kernel's control groups, where this process may make one.
+
+Version 2: one group below its own. Version 1: one in each of the hierarchies ``memory`` and ``pids``. Elsewhere none,
+and `cairn.sandbox.run` counts by itself, more coarsely: what a process holds without mapping it goes unseen.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cairn.sandbox.policy import Policy
+
+ROOT = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True)
+class Cage:
+    """Groups that a process and all its children live in."""
+
+    folders: tuple[Path, ...]
+
+    def enter(self) -> None:
+        """Put the calling process in; for use between fork and exec."""
+        for folder in self.folders:
+            (folder / "cgroup.procs").write_text(str(os.getpid()))
+
+    def peak_mb(self) -> float:
+        """Most memory that was in use."""
+        values = [_number(f / name) for f in self.folders for name in ("memory.peak", "memory.max_usage_in_bytes")]
+        return max(values, default=0) / 1e6
+
+    def out_of_memory(self) -> bool:
+        """Whether the kernel killed for memory."""
+        return any(
+            _event(f / name, "oom_kill") for f in self.folders for name in ("memory.events", "memory.oom_control")
+        )
+
+    def out_of_processes(self) -> bool:
+        """Whether a fork was refused."""
+        return any(_event(f / "pids.events", "max") for f in self.folders)
+
+    def kill(self) -> None:
+        """End every process in it."""
+        for folder in self.folders:
+            with contextlib.suppress(OSError):
+                (folder / "cgroup.kill").write_text("1")
+            for pid in _lines(folder / "cgroup.procs"):
+                with contextlib.suppress(OSError):
+                    os.kill(int(pid), 9)
+
+
+@contextmanager
+def cage(policy: Policy, wanted: bool = True) -> Iterator[Cage | None]:
+    """A cage with the policy's limits, removed afterwards with all that lives in it; None where there can be none."""
+    made = _make(policy) if wanted else None
+    try:
+        yield made
+    finally:
+        if made is not None:
+            _remove(made)
+
+
+def _make(policy: Policy) -> Cage | None:
+    name = f"cairn-{os.getpid()}-{time.monotonic_ns()}"
+    memory, pids = str(policy.memory_mb << 20), str(policy.processes)
+    if (ROOT / "cgroup.controllers").is_file():
+        own = Path("/proc/self/cgroup").read_text().strip().split("::")[-1].lstrip("/")
+        plans = [(ROOT / own / name, {"memory.max": memory, "memory.swap.max": "0", "pids.max": pids})]
+    else:
+        plans = [
+            (ROOT / "memory" / name, {"memory.limit_in_bytes": memory}),
+            (ROOT / "pids" / name, {"pids.max": pids}),
+        ]
+    made = Cage(tuple(folder for folder, _ in plans))
+    try:
+        for folder, limits in plans:
+            folder.mkdir()
+            for file, value in limits.items():
+                if file == "memory.swap.max" and not (folder / file).exists():
+                    continue  # a kernel without swap accounting
+                if not (folder / file).exists():
+                    raise OSError(f"{file} is not there")  # mkdir of a folder that is no control group
+                (folder / file).write_text(value)
+    except OSError:
+        _remove(made)
+        return None
+    return made
+
+
+def _remove(made: Cage) -> None:
+    for _ in range(100):
+        made.kill()
+        for folder in made.folders:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        if not any(folder.exists() for folder in made.folders):
+            return
+        time.sleep(0.02)
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text().splitlines()
+    except OSError:
+        return []
+
+
+def _number(file: Path) -> int:
+    found = _lines(file)
+    return int(found[0]) if found and found[0].isdigit() else 0
+
+
+def _event(file: Path, name: str) -> int:
+    return sum(int(line.split()[1]) for line in _lines(file) if line.split()[0] == name)

@@ -1,0 +1,92 @@
+"""What is run: a folder with a root file system, an Apptainer file, or a name that Docker knows."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from cairn.errors import CairnError
+from cairn.io.atomic import sha256
+
+APP = "app/predict.py"
+OCI = ("docker://", "docker-archive:", "oci:")
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image.
+
+    Attributes:
+        path: the folder or file, or the name that the engine knows.
+        kind: ``folder``, ``sif`` or ``oci``.
+        base: folders of this machine that a folder image sees, read-only, where it brings none of its own. Only the
+            organiser names them; a complete root needs none.
+    """
+
+    path: str
+    kind: Literal["folder", "sif", "oci"]
+    base: tuple[str, ...] = ()
+
+    def digest(self) -> str:
+        """SHA-256 over the content: of the file, or of a folder's names, modes, link targets and files.
+
+        Raises:
+            CairnError: for a name (an engine's registry says what it stands for), or an unreadable file.
+        """
+        if self.kind == "oci":
+            reason = f"{self.path}: what a name stands for may change."
+            raise CairnError(reason, "Save the image as a file, and name that.", "image")
+        try:
+            return sha256(Path(self.path)) if self.kind == "sif" else _digest_of(Path(self.path))
+        except OSError as error:
+            raise CairnError(f"{self.path}: cannot be read ({error.strerror}).", "Mend it.", "image") from None
+
+    def size_mb(self) -> float:
+        """Size of the file, or of all files of the folder; 0 for a name."""
+        if self.kind == "oci":
+            return 0.0
+        files = [Path(self.path)] if self.kind == "sif" else Path(self.path).rglob("*")
+        return sum(p.lstat().st_size for p in files if p.is_file() and not p.is_symlink()) / 1e6
+
+
+def open_image(path: Path | str, base: Sequence[str] = ()) -> Image:
+    """An image, by what lies at ``path``.
+
+    Raises:
+        CairnError: when nothing is there, or it is no image (code ``image``).
+    """
+    name = str(path)
+    if name.startswith(OCI):
+        return Image(name, "oci")
+    place = Path(name)
+    if place.is_dir():
+        if not (place / APP).is_file():
+            raise CairnError(f"{name}: a folder without {APP}.", "Name the folder that holds the root.", "image")
+        return Image(os.path.abspath(name), "folder", tuple(base))
+    if place.is_file():
+        if place.suffix != ".sif":
+            raise CairnError(f"{name}: not a .sif file.", "Build it with Apptainer, or name a root folder.", "image")
+        return Image(os.path.abspath(name), "sif")
+    raise CairnError(f"{name}: no such image.", "Name a root folder, a .sif file, or docker://NAME.", "image")
+
+
+def _digest_of(root: Path) -> str:
+    total = hashlib.sha256()
+    for folder, folders, files in os.walk(root):
+        folders.sort()
+        for name in sorted([*files, *(f for f in folders if Path(folder, f).is_symlink())]):
+            path = Path(folder, name)
+            at = path.lstat()
+            if stat.S_ISLNK(at.st_mode):
+                what = f"link {os.readlink(path)}"
+            elif stat.S_ISREG(at.st_mode):
+                what = f"{at.st_mode & 0o7777:o} {sha256(path)}"
+            else:
+                what = f"special {at.st_mode:o}"
+            total.update(f"{path.relative_to(root).as_posix()}\0{what}\0".encode("utf-8", "surrogateescape"))
+    return total.hexdigest()
