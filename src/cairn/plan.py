@@ -16,6 +16,7 @@ from cairn.config.findings import FAMILIES
 from cairn.datasets.labels import label_files
 from cairn.dicom.headers import files_below
 from cairn.io.stat_cache import StatCache
+from cairn.sandbox.image import open_image
 from cairn.workflow.names import ROLES, Names
 
 
@@ -176,12 +177,8 @@ class Plan(Names):
 
     def image_fingerprint(self, run: str) -> str:
         """Hash over an entry's image, by content: another image reruns that entry."""
-        image = self.root / self.image(run)
-        if not image.is_dir():
-            return self._fingerprint(f"images/{run}.json", image.parent, [image])
         with StatCache(self.state(f"images/{run}.json")) as cache:
-            rows = [(*facts, cache.sha256(path) if path else "") for path, *facts in inside(image)]
-        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
+            return open_image(self.root / self.image(run)).digest(cache.sha256)[:16]
 
     def items_job(self, dataset: str, form: str) -> str:
         """What making items of a data set in one form needs."""

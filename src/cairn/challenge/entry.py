@@ -9,7 +9,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cairn.challenge.contract import COMMAND, SESSION, ContractName, arguments, input_name, suffix_of
-from cairn.challenge.outputs import OK, Checked, check_output
+from cairn.challenge.outputs import ELDEST_YEARS, OK, Checked, check_output, refused
 from cairn.config.tasks import TaskInputs
 from cairn.io.codes import refuse
 from cairn.io.members import open_member
@@ -26,10 +25,16 @@ from cairn.io.opening import CHUNK, GZIP
 from cairn.sandbox.image import Image
 from cairn.sandbox.policy import Policy
 from cairn.sandbox.run import Outcome, run_case
+from cairn.sandbox.take import take
 from cairn.tasks.cases import choose_sequences
 
 Run = Callable[[Image, Sequence[str], Path, Path, Policy, str], Outcome]
 MOST_NAMES = 20
+NOT_TAKEN = {
+    "missing": "there is no such file",
+    "not-a-file": "a link, a folder, a pipe or a file of two names, no plain file",
+    "too-large": "larger than an output may be",
+}
 
 
 @dataclass(frozen=True)
@@ -42,14 +47,16 @@ class Entry:
         contract: whose names its arguments have.
         policy: what it may use.
         engine: what makes the sandbox.
+        eldest_years: the highest age that counts as one.
         run: runs one case; `cairn.sandbox.run.run_case`.
     """
 
     image: Image
     task: TaskInputs
-    contract: ContractName = "fomo25"
-    policy: Policy = Policy()
+    contract: ContractName
+    policy: Policy
     engine: str = "auto"
+    eldest_years: float = ELDEST_YEARS
     run: Run = run_case
 
     @property
@@ -90,7 +97,7 @@ def answer(entry: Entry, scans: Mapping[str, Path], work: Path, hashes: Mapping[
 
     Raises:
         CairnError: where the session lacks a sequence of the task (code ``sequences``), or a scan cannot be read or is
-            not the one that was indexed: no fault of the entry.
+            not the one that was indexed; where nothing here can run the image (code ``engine``): no fault of the entry.
     """
     with _folder(work) as folder:
         inputs, output = folder / "input", folder / "output"
@@ -100,9 +107,7 @@ def answer(entry: Entry, scans: Mapping[str, Path], work: Path, hashes: Mapping[
         before = _hashes(staged)
         named = arguments(entry.contract, entry.task.kind, staged, entry.output_name)
         outcome = entry.run(entry.image, [*COMMAND, *named], inputs, output, entry.policy, entry.engine)
-        checked = None
-        if outcome.verdict == OK:
-            checked = check_output(entry.task, output / entry.output_name, staged.get(entry.task.mask_sequence))
+        checked = _taken(entry, output, folder, staged) if outcome.verdict == OK else None
         return Answer(outcome, checked, _others(output, entry.output_name), _hashes(staged) != before)
 
 
@@ -122,6 +127,15 @@ def stage(entry: Entry, scans: Mapping[str, Path], inputs: Path, hashes: Mapping
         if found != hashes.get(name, found):
             raise refuse(scans[name], "changed", "the file is not the one that was indexed (its content changed)")
     return staged
+
+
+def _taken(entry: Entry, output: Path, folder: Path, staged: Mapping[str, Path]) -> Checked:
+    """The output, once it is out of the entry's reach."""
+    copy = folder / entry.output_name
+    taken = take(output, entry.output_name, copy, entry.policy.output_mb << 20)
+    if taken != "taken":
+        return refused(taken, f"{entry.output_name}: {NOT_TAKEN[taken]}.")
+    return check_output(entry.task, copy, staged.get(entry.task.mask_sequence), entry.eldest_years)
 
 
 def _copy(source: Path, target: Path) -> str:
@@ -170,6 +184,5 @@ def _folder(work: Path) -> Iterator[Path]:
 
 def _discard(folder: Path) -> None:
     """Remove what a stranger filled: folders nested beyond Python's recursion, or closed to their owner."""
-    if chmod := shutil.which("chmod"):
-        subprocess.run([chmod, "-R", "u+rwX", "--", folder], check=False, capture_output=True)
-    subprocess.run([shutil.which("rm") or "rm", "-rf", "--", folder], check=False, capture_output=True)
+    for command in (("chmod", "-R", "u+rwX"), ("rm", "-rf")):
+        subprocess.run([*command, "--", folder], check=False, capture_output=True)

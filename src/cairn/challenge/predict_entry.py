@@ -6,6 +6,7 @@ answer there. A probe is an embedding: the organiser fits the head, to the label
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +19,7 @@ import numpy.typing as npt
 
 from cairn.challenge.entry import Answer, Entry, answer
 from cairn.challenge.outputs import OK, printable
+from cairn.config.base import parse
 from cairn.config.challenge import EntryJob
 from cairn.datasets.labels import class_of
 from cairn.errors import CairnError
@@ -26,8 +28,9 @@ from cairn.io.members import split_member
 from cairn.io.nifti import open_header, write_scan
 from cairn.io.opening import refuse_outside
 from cairn.io.tables import INDEX_COLUMNS, MISSING, PREDICTION_COLUMNS, read_table, write_table
-from cairn.predict.probe import EMBEDDINGS, write_embeddings
-from cairn.predict.run import MASKS
+from cairn.predict.probe import EMBEDDINGS, MASKS, write_embeddings
+from cairn.sandbox.image import open_image
+from cairn.sandbox.run import engine_for
 from cairn.tasks.cases import read_labels
 from cairn.train.head import Head, apply_head, fit_head
 
@@ -84,12 +87,14 @@ class Asked:
                     refuse_outside(split_member(path)[0], root)
             found = answer(self.entry, session.scans, self.work, session.hashes)
         except CairnError as error:
+            if error.code == "engine":
+                raise
             self.rows.append(row | {"verdict": "not-asked", "sentence": str(error)})
             return error
         run = found.outcome
         self.rows.append(row | {
             "verdict": found.verdict, "exit_code": run.exit_code, "wall_s": round(run.wall_s, 2),
-            "peak_memory_mb": round(run.peak_memory_mb or 0), "output_bytes": run.output_bytes,
+            "peak_memory_mb": round(run.peak_memory_mb), "output_bytes": run.output_bytes,
             "sentence": printable(found.sentence),
         })  # fmt: skip
         write_text(self.logs / part / f"sub-{session.subject}_ses-{session.session}.log", run.log)
@@ -103,6 +108,35 @@ class Asked:
             "slowest_s": max((row["wall_s"] for row in ran), default=0.0),
             "most_memory_mb": max((row["peak_memory_mb"] for row in ran), default=0),
         }
+
+
+def run_job(
+    config: Mapping[str, Any], image: Path, indexes: Sequence[Path], root: Path, predictions: Path, state: Path,
+    train_indexes: Sequence[Path] = (), train_root: Sequence[Path] = (), train_labels: Sequence[Path] = (),
+) -> tuple[dict[str, str], list[Path], dict[str, Any]]:  # fmt: skip
+    """Run one entry on one task as the workflow asks for it.
+
+    Returns:
+        For the card: what was read, by path (scans as their indexes have them, the image by its digest), the files that
+        numbers may rest on, and facts.
+
+    Raises:
+        CairnError: as `predict_entry`; for an image that cannot be opened, or that changed while it ran.
+    """
+    job = parse(EntryJob, config)
+    how = job.challenge
+    opened = open_image(image, how.base)
+    engine = engine_for(opened) if how.engine == "auto" else how.engine
+    digest = opened.digest()
+    entry = Entry(opened, job.task, how.contract, how.policy, engine, eldest_years=math.inf)  # evaluation judges ages
+    training = Training(train_indexes, train_root[0], train_labels[0]) if train_labels else None
+    facts = predict_entry(job, entry, indexes, root, predictions, state, training)
+    if opened.digest() != digest:
+        raise CairnError(f"{image}: changed while it was run.", "Leave it alone, and run again.", "changed")
+    read = [*list_sessions(indexes, root), *(s for place in train_root for s in list_sessions(train_indexes, place))]
+    known = {session.scans[name].as_posix(): sha for session in read for name, sha in session.hashes.items()}
+    made = [p for p in (predictions, predictions.parent / MASKS, predictions.parent / EMBEDDINGS) if p.exists()]
+    return known | {image.as_posix(): digest}, made, {"image": image.as_posix(), "engine": engine, **facts}
 
 
 def predict_entry(
@@ -124,7 +158,8 @@ def predict_entry(
         training: of a probe, what its head is fitted to.
 
     Raises:
-        CairnError: for an index that is missing or damaged; never for what the entry does.
+        CairnError: for an index that is missing or damaged, and where nothing here can run the image (code ``engine``);
+            never for what the entry does.
     """
     folder = predictions.parent
     for left in (MASKS, LOGS):
@@ -149,7 +184,8 @@ def list_sessions(indexes: Iterable[Path], root: Path) -> list[Listed]:
         session = found.setdefault((row["subject"], row["session"]), Listed(row["subject"], row["session"]))
         if row["sequence"] not in session.scans:
             session.scans[row["sequence"]] = root / row["path"]
-            session.hashes |= {row["sequence"]: row["sha256"]} if row["sha256"] != MISSING else {}
+            if row["sha256"] != MISSING:
+                session.hashes[row["sequence"]] = row["sha256"]
     return [found[key] for key in sorted(found)]
 
 

@@ -43,8 +43,8 @@ class Run(Section):
     """Tasks with a section ``frozen``: version of the input contract that the encoder is shown slices by, where no
     objective says it: for foreign weights that of their release. Default: ``slices.version``."""
     image: str = Field(default="", exclude_if=lambda v: not v)
-    """Of method ``container``: what is run, a folder with a root file system or a ``.sif`` file, absolute or relative to
-    the repository (docs/how-to/evaluate-entries.md). On a track that takes entries; all other columns stay ``n/a``."""
+    """Of method ``container``: what is run, a folder with a root file system or a ``.sif`` file, absolute or relative
+    to the repository (docs/how-to/evaluate-entries.md). On a track that takes entries; the rest stays ``n/a``."""
     encoder: str = ""
     """Another pretrained run whose encoders this run starts from, instead of making its own: what the columns above
     say of that run holds for this one too."""

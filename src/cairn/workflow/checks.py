@@ -13,6 +13,7 @@ from cairn.config.tasks import TaskConfig
 from cairn.config.tracks import tasks_of
 from cairn.errors import CairnError
 from cairn.io.release import weights_file
+from cairn.sandbox.image import OCI, open_image
 
 ENTRY_COLUMNS = {"run", "label", "method", "image", "track", "ranked"}
 
@@ -135,16 +136,13 @@ def check_entry(experiment: ExperimentConfig, root: Path, run: Run, table: Path)
             reason = f"{table}: run '{run.run}': an image with method '{run.method}'."
             raise CairnError(reason, "Set method to 'container', or write n/a.", "runs")
         return
-    given = sorted(run.model_fields_set - ENTRY_COLUMNS)
-    image, track = root / run.image, experiment.tracks[run.track]
+    given, track = sorted(run.model_fields_set - ENTRY_COLUMNS), experiment.tracks[run.track]
     wrong: tuple[str, str] | None = None
     if given:
         wrong = f"{', '.join(given)}: an entry is a sealed image, made elsewhere.", "Write n/a."
-    elif not run.image or "://" in run.image or run.image.startswith("docker-archive:"):
+    elif not run.image or run.image.startswith(OCI):
         said = f"image '{run.image}' is no file or folder, whose content the lineage could hold" if run.image else ""
         wrong = f"{said or 'no image'}.", "Name a .sif file or a folder; `apptainer build x.sif docker://…` makes one."
-    elif not image.exists():
-        wrong = f"image {image}: no such file or folder.", "Put it there, or mend the path."
     elif not track.takes_images:
         takers = ", ".join(name for name, other in experiment.tracks.items() if other.takes_images)
         wrong = (
@@ -153,6 +151,10 @@ def check_entry(experiment: ExperimentConfig, root: Path, run: Run, table: Path)
         )
     if wrong:
         raise CairnError(f"{table}: run '{run.run}': {wrong[0]}", wrong[1], "runs")
+    try:
+        open_image(root / run.image)
+    except CairnError as error:
+        raise CairnError(f"{table}: run '{run.run}': image {error.reason}", error.remedy, "runs") from None
     _check_scans(experiment, run, table)
 
 
@@ -165,7 +167,9 @@ def _check_scans(experiment: ExperimentConfig, run: Run, table: Path) -> None:
         asked = [*task.required, *(s for group in task.any_of for s in group), *task.optional]
         strange = [s for s in asked if s not in known] if task.kind != "probe" else []
         if strange:
-            reason = f"{table}: run '{run.run}': {experiment.challenge.contract} has no argument for {strange[0]} ({name})."
+            reason = (
+                f"{table}: run '{run.run}': {experiment.challenge.contract} has no argument for {strange[0]} ({name})."
+            )
             raise CairnError(reason, f"It has them for {', '.join(known)}.", "runs")
 
 

@@ -286,6 +286,10 @@ class Names(FrozenNames):
         """The image of an entry."""
         return self.place(self.runs[run].image)
 
+    def head_data(self, task: str) -> list[str]:
+        """The set that the organiser fits an entry's head to: of a probe its training set, else none."""
+        return [self.tasks[task].finetune] if self.tasks[task].kind == "probe" else []
+
     def foreign(self, run: str, column: str) -> list[str]:
         """Files that a run's ``weights`` or ``mapping`` names, if it names one; of a released model all, the weights
         first.

@@ -60,9 +60,7 @@ def test_nothing_follows_a_link_or_waits_for_a_pipe(tmp_path):
     (tmp_path / "link.txt").symlink_to(tmp_path / "secret.txt")
     os.mkfifo(tmp_path / "pipe.txt")
     (tmp_path / "folder.txt").mkdir()
-    verdicts = [
-        check_output(INFARCT, tmp_path / f"{n}.txt", None).verdict for n in ("link", "pipe", "folder", "none")
-    ]
+    verdicts = [check_output(INFARCT, tmp_path / f"{n}.txt", None).verdict for n in ("link", "pipe", "folder", "none")]
     assert verdicts == ["link", "not-a-file", "not-a-file", "missing"]
 
 
