@@ -27,6 +27,7 @@ include: "rules/pretrain.smk"
 include: "rules/finetune.smk"
 include: "rules/items.smk"
 include: "rules/heads.smk"
+include: "rules/entries.smk"
 include: "rules/evaluate.smk"
 include: "rules/report.smk"
 include: "rules/tables.smk"
@@ -104,7 +105,7 @@ rule finetune:
 rule evaluate:
     """Predictions and scores of every run on every task."""
     input:
-        outputs("predict_test", "predict_head", "label_canary", "evaluate_run", "few_shot", "few_shot_curve"),
+        outputs("predict_test", "predict_entry", "predict_head", "label_canary", "evaluate_run", "few_shot", "few_shot_curve"),
     localrule: True
 
 

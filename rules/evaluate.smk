@@ -22,6 +22,7 @@ LEARNING = (
     "item_targets",
     "embed_items",
     "fit_head",
+    "predict_entry",  # of a sealed image nothing else is known
 )
 TRAINING_SETS = [dataset for dataset, roles in PLAN.roles.items() if set(roles) - {"test"}]
 RUN_TASKS = PLAN.entries(PLAN.tasks)

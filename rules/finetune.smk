@@ -13,7 +13,7 @@ APPLIED = [
     APPLY.format(dataset=dataset, run=run, task=task, seed=seed)
     for dataset, section in PLAN.datasets.items()
     for task in section.predict
-    for run in PLAN.runs
+    for run in PLAN.model_runs
     if task in PLAN.tasks_of(run)
     for seed in PLAN.seeds(run)
 ]
@@ -37,6 +37,7 @@ rule finetune_model:
     benchmark:
         f"{R}/benchmarks/finetune_model/{{run}}-{{task}}-{{seed}}.jsonl"
     wildcard_constraints:
+        run=one_of(PLAN.model_runs),
         task=ON_SESSIONS,
     conda:
         "../envs/cairn.yaml"
@@ -73,6 +74,7 @@ rule predict_test:
     benchmark:
         f"{R}/benchmarks/predict_test/{{run}}-{{task}}-{{seed}}.jsonl"
     wildcard_constraints:
+        run=one_of(PLAN.model_runs),
         task=ON_SESSIONS,
     conda:
         "../envs/cairn.yaml"

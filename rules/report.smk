@@ -62,7 +62,7 @@ rule report:
         shards=[f for d in TEST_SETS for f in shard_files(d, SHARD_INDEX)],
         tensors=[f for d in TEST_SETS for f in tensors(d)],
         labels=[LABELS.format(dataset=d) for d in TEST_SETS],
-        predictions=outputs("predict_test", "predict_head", only="predictions"),
+        predictions=outputs("predict_test", "predict_entry", "predict_head", only="predictions"),
         curves=outputs("few_shot_curve", only="curve"),
         absent=outputs("absent_tasks", only="absent"),
         manifests=[named(rules.manifest.output.manifest).format(dataset=d) for d in PLAN.scanned],

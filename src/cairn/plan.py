@@ -16,6 +16,7 @@ from cairn.config.findings import FAMILIES
 from cairn.datasets.labels import label_files
 from cairn.dicom.headers import files_below
 from cairn.io.stat_cache import StatCache
+from cairn.sandbox.image import open_image
 from cairn.workflow.names import ROLES, Names
 
 
@@ -165,6 +166,20 @@ class Plan(Names):
         """What predicting with one model needs."""
         return _json(self._model_job(run, task, seed))
 
+    def entry_job(self, run: str, task: str) -> str:
+        """What running an entry on one task needs."""
+        e = self.experiment
+        job = {
+            "run": run, "seed": _seed(e.seed, "0"), "task": self._task(task, "title"), "challenge": e.challenge,
+            "follow_links": e.preprocess.guard.follow_links,
+        }  # fmt: skip
+        return _json(job | ({"probe": self._recipe(task)} if self.tasks[task].kind == "probe" else {}))
+
+    def image_fingerprint(self, run: str) -> str:
+        """Hash over an entry's image, by content: another image reruns that entry."""
+        with StatCache(self.state(f"images/{run}.json")) as cache:
+            return open_image(self.root / self.image(run)).digest(cache.sha256)[:16]
+
     def items_job(self, dataset: str, form: str) -> str:
         """What making items of a data set in one form needs."""
         return _json({"dataset": dataset, "form": self.forms[form], "seed": self.experiment.seed})
@@ -229,7 +244,10 @@ class Plan(Names):
 
     def tracks_job(self) -> str:
         """What checking the tracks needs."""
-        runs = {run: {"track": row.track, "labelled": self._labelled(run)} for run, row in self.runs.items()}
+        runs = {
+            run: {"track": row.track, "labelled": self._labelled(run)} | ({"sealed": True} if row.image else {})
+            for run, row in self.runs.items()
+        }
         return _json({"tracks": dict(self.experiment.tracks), "runs": runs})
 
     def _labelled(self, run: str) -> dict[str, str]:

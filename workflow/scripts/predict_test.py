@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from cairn.predict.probe import EMBEDDINGS
-from cairn.predict.run import MASKS, predict
+from cairn.predict.probe import EMBEDDINGS, MASKS
+from cairn.predict.run import predict
 from cairn.provenance import Job, script
 
 

@@ -1,8 +1,8 @@
 """Is an answer what the contract asks for? An entry's output file against its task, with a verdict by name.
 
 An output is a stranger's file: nothing follows a link, nothing is taken for granted of its header, and no memory is
-taken before its size is known to be that of an answer. An empty mask is an answer (FOMO25's validator refuses it; a head
-without a lesion has one).
+taken before its size is known to be that of an answer. An empty mask is an answer: a head without a lesion has one
+(FOMO25's own validator refuses it).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ import numpy.typing as npt
 from cairn.config.evaluate import EvaluateConfig
 from cairn.config.tasks import TaskInputs
 from cairn.errors import CairnError
-from cairn.io.geometry import GRID_TOLERANCE_MM, corner_shift_mm
+from cairn.io.grids import GRID_TOLERANCE_MM, corner_shift_mm
 from cairn.io.nifti import open_header, read_label_map
 
 Array = npt.NDArray[Any]
@@ -93,9 +93,7 @@ class Checked:
         return hashlib.sha256(said).hexdigest()
 
 
-def check_output(
-    task: TaskInputs, file: Path, reference: Path | None, eldest_years: float = ELDEST_YEARS
-) -> Checked:  # fmt: skip
+def check_output(task: TaskInputs, file: Path, reference: Path | None, eldest_years: float = ELDEST_YEARS) -> Checked:
     """Judge the output of one case.
 
     Args:
@@ -206,11 +204,10 @@ def _vector(file: Path) -> Checked:
     content = _content(file, MOST_VECTOR_BYTES)
     if isinstance(content, Checked):
         return content
-    stream = io.BytesIO(content)
+    stream, layout = io.BytesIO(content), cast(Any, np.lib.format)
     try:
-        version = np.lib.format.read_magic(stream)  # type: ignore[no-untyped-call]
-        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
-        shape, _, kind = read(stream)  # type: ignore[operator]
+        readers = {(1, 0): layout.read_array_header_1_0, (2, 0): layout.read_array_header_2_0}
+        shape, _, kind = readers[layout.read_magic(stream)](stream)
     except (ValueError, KeyError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
         return refused("not-npy", f"{file.name} is no readable .npy file ({str(error)[:80]}).")
     if kind.hasobject or kind.kind != "f":

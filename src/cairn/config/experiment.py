@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from cairn.config.base import Section
 from cairn.config.bench import PublishedSet
+from cairn.config.challenge import ChallengeConfig
 from cairn.config.cohort import CohortConfig, CohortSet
 from cairn.config.dicom import DicomConfig
 from cairn.config.evaluate import EvaluateConfig
@@ -118,6 +119,8 @@ class ExperimentConfig(Section):
     """Metrics, intervals, ranks."""
     tracks: Mapping[str, TrackConfig] = DEFAULT_TRACKS
     """Tracks by name; every run competes in one. What its models rest on is read from their cards."""
+    challenge: ChallengeConfig = ChallengeConfig()
+    """How runs of method ``container`` are run."""
     note: str = ""
     """A sentence for the report: what this experiment can and cannot show, and which configuration shows more."""
 

@@ -21,13 +21,13 @@ class Run(Section):
     """Identifier; it stands in paths."""
     label: str
     """Name on the leaderboard."""
-    method: Literal["pretrained", "scratch", "classical"]
+    method: Literal["pretrained", "scratch", "classical", "container"]
     """``pretrained``: self-supervised encoder, then fine-tuned. ``scratch``: the same net and recipe, random
-    start. ``classical``: scikit-learn on volumes and intensities."""
+    start. ``classical``: scikit-learn on volumes and intensities. ``container``: an entry, the sealed ``image``."""
     objective: str = ""
     """Name of a section of ``objectives``; for pretrained runs without ``weights``."""
     network: str = ""
-    """Name of a section of ``networks``; for all but classical runs."""
+    """Name of a section of ``networks``; for pretrained runs and those from scratch."""
     pretrain_data: str = ""
     """Data set of the pretraining; for pretrained runs without ``weights``."""
     data_fraction: float = Field(default=1.0, gt=0, le=1)
@@ -42,6 +42,9 @@ class Run(Section):
     contract: Literal["", "curia-1", "curia-2"] = Field(default="", exclude_if=lambda v: not v)
     """Tasks with a section ``frozen``: version of the input contract that the encoder is shown slices by, where no
     objective says it: for foreign weights that of their release. Default: ``slices.version``."""
+    image: str = Field(default="", exclude_if=lambda v: not v)
+    """Of method ``container``: what is run, a folder with a root file system or a ``.sif`` file, absolute or relative
+    to the repository (docs/how-to/evaluate-entries.md). On a track that takes entries; the rest stays ``n/a``."""
     encoder: str = ""
     """Another pretrained run whose encoders this run starts from, instead of making its own: what the columns above
     say of that run holds for this one too."""

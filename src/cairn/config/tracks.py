@@ -16,11 +16,19 @@ class TrackConfig(Section):
     """Data sets that its runs may be pretrained on; none named: any of this experiment."""
     foreign_weights: bool = False
     """Whether a run may start from weights that were made elsewhere."""
+    containers: bool = Field(default=False, exclude_if=lambda v: not v)
+    """Whether sealed images may compete although their lineage does not tell what they learned from; where
+    ``foreign_weights`` are allowed they may in any case."""
     tasks: tuple[str, ...] = Field(default=(), exclude_if=lambda v: not v)
     """Tasks that its runs are scored and ranked on; none named: all of this experiment. Other tasks cost them
     nothing."""
     title: str = Field(default="", exclude_if=lambda v: not v)
     """Name on the leaderboard; default: the identifier."""
+
+    @property
+    def takes_images(self) -> bool:
+        """Whether a sealed image may compete: what it learned from is told by its makers alone."""
+        return self.containers or self.foreign_weights
 
 
 DEFAULT_TRACKS: Mapping[str, TrackConfig] = {"method": TrackConfig(), "open": TrackConfig(foreign_weights=True)}
@@ -46,6 +54,8 @@ class TrackedRun(Section):
     """Its track."""
     labelled: Mapping[str, str]
     """Data set that it may be fine-tuned on, by task."""
+    sealed: bool = Field(default=False, exclude_if=lambda v: not v)
+    """Whether it is an entry, a sealed image."""
 
 
 class TracksJob(Section):

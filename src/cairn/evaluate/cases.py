@@ -29,7 +29,7 @@ from cairn.evaluate.classes import (
 )
 from cairn.evaluate.metrics import dice, nsd
 from cairn.io.atomic import sha256
-from cairn.io.geometry import GRID_TOLERANCE_MM, corner_shift_mm
+from cairn.io.grids import GRID_TOLERANCE_MM, corner_shift_mm
 from cairn.io.nifti import open_header, read_label_map
 from cairn.io.tables import MISSING, PREDICTION_COLUMNS, read_table
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +10,6 @@ import numpy.typing as npt
 from cairn.io.shard import SessionGeometry
 
 Array = npt.NDArray[Any]
-GRID_TOLERANCE_MM = 1e-2
-"""Two grids are one where no corner moves farther."""
 
 
 def resample(volume: Array, voxel_to_voxel: Array, shape: tuple[int, ...], order: int = 1) -> npt.NDArray[np.float32]:
@@ -112,9 +108,3 @@ def _largest(background: Array, shares_K: Array) -> npt.NDArray[np.uint8]:
     """
     best = shares_K.argmax(axis=0)
     return np.where(shares_K.max(axis=0) >= background, best + 1, 0).astype(np.uint8)
-
-
-def corner_shift_mm(shape: Sequence[int], a: Array, b: Array) -> float:
-    """Largest distance between the same corner of a grid under two affines (4x4), in mm."""
-    corners = np.array(list(itertools.product(*((0, n - 1) for n in shape), (1,))), float)
-    return float(np.linalg.norm((corners @ (a - b).T)[:, :3], axis=1).max())

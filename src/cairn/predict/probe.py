@@ -16,6 +16,8 @@ from cairn.tasks.cases import Case
 
 Array = npt.NDArray[Any]
 EMBEDDINGS = "embeddings.parquet"
+MASKS = "masks"
+"""What lies beside a table of predictions: embeddings of a probe, the folder of masks."""
 
 
 def deep_embedder(

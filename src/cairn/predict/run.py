@@ -21,13 +21,12 @@ from cairn.io.nifti import write_scan
 from cairn.io.sessions import Session, open_sessions
 from cairn.io.tables import PREDICTION_COLUMNS, write_table
 from cairn.nets.meta import read_meta
-from cairn.predict.probe import EMBEDDINGS, deep_embedder, write_embeddings
+from cairn.predict.probe import EMBEDDINGS, MASKS, deep_embedder, write_embeddings
 from cairn.tasks.cases import Case, make_case
 from cairn.tasks.targets import Array
 from cairn.train.head import apply_head
 
 Predict = Callable[[Case], Array]
-MASKS = "masks"
 
 
 class PredictJob(Section):

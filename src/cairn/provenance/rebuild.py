@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cairn.config.runs import read_runs
 from cairn.errors import CairnError
 from cairn.io.atomic import read_json, write_json
 from cairn.provenance.lineage import RESOURCES, Lineage, Step, read_lineage
@@ -102,8 +103,9 @@ def prepare(results: Path, folder: Path) -> None:
 
 
 def _real_data(config: Mapping[str, Any]) -> list[str]:
-    """Folders and files of real data that the configuration names inside the repository's folder."""
+    """What the configuration and its runs table name inside the repository's folder: data, foreign weights, images."""
     named = [d.get(key, "") for d in config["datasets"].values() for key in ("root", "labels")]
+    named += [name for run in read_runs(Path(config["runs"])) for name in (run.weights, run.mapping, run.image)]
     inside = sorted({name for name in named if name and not Path(name).is_absolute() and Path(name).exists()})
     return [name for name in inside if not any(Path(o) in Path(name).parents for o in inside)]
 

@@ -23,6 +23,8 @@ MODELS = ("finetune_model", "fit_head")
 MAKE, EMBED = ("make_items", "import_items"), "embed_items"
 """Stages between shards and a head: they learn nothing, but a head reads a data set through them."""
 IMPORT = "import_weights"
+ENTRY = "predict_entry"
+"""Stage of a sealed image: it has no model here, and its lineage ends with the image's content."""
 
 
 @dataclass
@@ -32,6 +34,7 @@ class Origin:
     pretrained_on: set[str] = field(default_factory=set)
     finetuned_on: set[str] = field(default_factory=set)
     foreign_weights: dict[str, str] = field(default_factory=dict)
+    images: dict[str, str] = field(default_factory=dict)
     untold: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
@@ -39,6 +42,7 @@ class Origin:
         return {
             "pretrained_on": sorted(self.pretrained_on), "finetuned_on": sorted(self.finetuned_on),
             "foreign_weights": dict(sorted(self.foreign_weights.items())),
+            **({"images": dict(sorted(self.images.items()))} if self.images else {}),
         }  # fmt: skip
 
 
@@ -55,7 +59,10 @@ def check_tracks(job: TracksJob, cards: Sequence[Path]) -> dict[str, Any]:
             gap, so that nothing can be said.
     """
     lineage = Lineage({path.as_posix(): read_card(path) for path in cards})
-    origins = {run: origin_of(lineage, models_of(lineage, run)) for run in job.runs}
+    origins = {
+        run: sealed_origin(lineage, run) if row.sealed else origin_of(lineage, models_of(lineage, run))
+        for run, row in job.runs.items()
+    }
     breaches = [f"run '{run}' {said}" for run, origin in origins.items() for said in _breaches(job, run, origin)]
     if breaches:
         raise CairnError(
@@ -72,6 +79,19 @@ def models_of(lineage: Lineage, run: str) -> list[str]:
     """Cards of the fine-tunings and heads of a run."""
     stages = ((path, card) for path, card in lineage.cards.items() if card["stage"] in MODELS)
     return [path for path, card in stages if card["config"]["run"] == run]
+
+
+def sealed_origin(lineage: Lineage, run: str) -> Origin:
+    """What is known of a sealed image: its content. What it learned from, its makers alone can tell."""
+    origin = Origin()
+    cards = [card for card in lineage.cards.values() if card["stage"] == ENTRY and card["config"]["run"] == run]
+    for card in cards:
+        name = str(card["facts"]["image"])
+        if origin.images.setdefault(name, card["inputs"][name]) != card["inputs"][name]:
+            origin.untold.append(f"was another image ({name}) on one task than on another")
+    if not cards:
+        origin.untold.append("was not run")
+    return origin
 
 
 def origin_of(lineage: Lineage, models: Iterable[str]) -> Origin:
@@ -123,6 +143,8 @@ def _breaches(job: TracksJob, run: str, origin: Origin) -> list[str]:
         found.append(f"was pretrained on {', '.join(sorted(outside))}; track '{row.track}' allows {allowed}")
     if origin.foreign_weights and not track.foreign_weights:
         found.append(f"starts from {', '.join(origin.foreign_weights)}, made elsewhere; track '{row.track}' forbids it")
+    if origin.images and not track.takes_images:
+        found.append(f"is a sealed image, and track '{row.track}' takes none")
     strange = origin.finetuned_on - set(row.labelled.values())
     if strange:
         found.append(f"was fine-tuned on {', '.join(sorted(strange))}, which is not its training set")

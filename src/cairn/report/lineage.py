@@ -25,6 +25,7 @@ STAGES = {
     "evaluate_run": ("Evaluate", "scored the predictions against the test labels"),
     "few_shot_curve": ("Score few-shot curves", "scored the few-shot predictions against the test labels"),
     "predict_test": ("Predict", "predicted the test scans; saw no label"),
+    "predict_entry": ("Run an entry", "ran a sealed image on each test case, in a sandbox of its own; it saw no label"),
     "predict_head": ("Predict with a head", "predicted the test items from their frozen features; saw no target"),
     "few_shot": ("Few-shot heads", "trained heads on shares of the training set, and predicted the test items"),
     "finetune_model": ("Fine-tune", "trained on the labelled training set"),

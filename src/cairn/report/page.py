@@ -102,13 +102,15 @@ def _run(sources: Sources, row: Record) -> dict[str, str]:
     known = {r.run: r for r in sources.job.runs}
     run = known.get(row["run"])
     origin = sources.origins.get(row["run"], {})
+    mode = MODES[run.finetune_mode or ""] if run else ""
+    unknown = "not told" if run and run.image else "–"  # what a sealed image learned from
     seeds = sorted({len(c.seeds) for (name, _), c in sources.cases.items() if name == row["run"]})
     return {
         "label": row["label"], "run": row["run"], "track": sources.title_of(row["track"]), "method": row["method"],
         "objective": (run.objective or (run.weights and "foreign weights") if run else "") or "–",
-        "network": (run.network if run else "") or "–",
-        "pretrained_on": ", ".join([*origin.get("pretrained_on", ()), *origin.get("foreign_weights", ())]) or "–",
-        "finetuned_on": ", ".join(origin.get("finetuned_on", ())) + (MODES[run.finetune_mode or ""] if run else ""),
+        "network": ((run.network or (run.image and "sealed image")) if run else "") or "–",
+        "pretrained_on": ", ".join([*origin.get("pretrained_on", ()), *origin.get("foreign_weights", ())]) or unknown,
+        "finetuned_on": (", ".join(origin.get("finetuned_on", ())) or unknown) + mode,
         "seeds": " or ".join(map(str, seeds)) or "–",
     }  # fmt: skip
 

@@ -92,7 +92,8 @@ def _entry(sources: Sources, track: str) -> str:
     return (
         f"No run has entered. To enter, add a row with “{track}” as its track to the runs table: it is ranked on "
         f"{tasks or 'no task'}, may be pretrained on {allowed}, and {'may' if rules.foreign_weights else 'must not'} "
-        "start from weights made elsewhere."
+        "start from weights made elsewhere"
+        f"{'; sealed images compete too' if rules.takes_images else ''}."
     )
 
 

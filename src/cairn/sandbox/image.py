@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -32,8 +32,11 @@ class Image:
     kind: Literal["folder", "sif", "oci"]
     base: tuple[str, ...] = ()
 
-    def digest(self) -> str:
+    def digest(self, content: Callable[[Path], str] = sha256) -> str:
         """SHA-256 over the content: of the file, or of a folder's names, modes, link targets and files.
+
+        Args:
+            content: SHA-256 of a file; planning hands in one that remembers (`cairn.io.stat_cache`).
 
         Raises:
             CairnError: for a name (an engine's registry says what it stands for), or an unreadable file.
@@ -42,7 +45,7 @@ class Image:
             reason = f"{self.path}: what a name stands for may change."
             raise CairnError(reason, "Save the image as a file, and name that.", "image")
         try:
-            return sha256(Path(self.path)) if self.kind == "sif" else _digest_of(Path(self.path))
+            return content(Path(self.path)) if self.kind == "sif" else _digest_of(Path(self.path), content)
         except OSError as error:
             raise CairnError(f"{self.path}: cannot be read ({error.strerror}).", "Mend it.", "image") from None
 
@@ -75,7 +78,7 @@ def open_image(path: Path | str, base: Sequence[str] = ()) -> Image:
     raise CairnError(f"{name}: no such image.", "Name a root folder, a .sif file, or docker://NAME.", "image")
 
 
-def _digest_of(root: Path) -> str:
+def _digest_of(root: Path, content: Callable[[Path], str]) -> str:
     total = hashlib.sha256()
     for folder, folders, files in os.walk(root):
         folders.sort()
@@ -85,7 +88,7 @@ def _digest_of(root: Path) -> str:
             if stat.S_ISLNK(at.st_mode):
                 what = f"link {os.readlink(path)}"
             elif stat.S_ISREG(at.st_mode):
-                what = f"{at.st_mode & 0o7777:o} {sha256(path)}"
+                what = f"{at.st_mode & 0o7777:o} {content(path)}"
             else:
                 what = f"special {at.st_mode:o}"
             total.update(f"{path.relative_to(root).as_posix()}\0{what}\0".encode("utf-8", "surrogateescape"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from cairn.challenge.contract import FLAGS, SUFFIXES
 from cairn.config.experiment import ExperimentConfig
 from cairn.config.foreign import read_mapping
 from cairn.config.runs import Run
@@ -12,6 +13,9 @@ from cairn.config.tasks import TaskConfig
 from cairn.config.tracks import tasks_of
 from cairn.errors import CairnError
 from cairn.io.release import weights_file
+from cairn.sandbox.image import OCI, open_image
+
+ENTRY_COLUMNS = {"run", "label", "method", "image", "track", "ranked"}
 
 
 def check_run(experiment: ExperimentConfig, run: Run, table: Path) -> None:
@@ -20,7 +24,8 @@ def check_run(experiment: ExperimentConfig, run: Run, table: Path) -> None:
     Raises:
         CairnError: naming the runs table, the run, and what is known or what to change.
     """
-    wanted: dict[str, Mapping[str, object]] = {"network": experiment.networks} if run.method != "classical" else {}
+    netless = run.method in ("classical", "container")
+    wanted: dict[str, Mapping[str, object]] = {} if netless else {"network": experiment.networks}
     if run.method == "pretrained" and not run.weights:
         wanted |= {"objective": experiment.objectives, "pretrain_data": experiment.datasets}
     for column, known in wanted.items():
@@ -55,7 +60,11 @@ def check_run(experiment: ExperimentConfig, run: Run, table: Path) -> None:
 def _check_kind(experiment: ExperimentConfig, run: Run, name: str, task: TaskConfig, table: Path) -> None:
     """A task on sessions needs a network of volumes or a classical run; one on frozen features an encoder."""
     wrong: tuple[str, str] | None = None
-    if task.on_sessions and run.method != "classical" and experiment.networks[run.network].dims == 2:
+    if run.method == "container" and task.kind not in SUFFIXES:
+        wrong = f"task '{name}' is of kind '{task.kind}', which no container contract knows", "another method"
+    elif run.method == "container" and not task.on_sessions:
+        wrong = f"task '{name}' is told from frozen features, and a sealed image shows none", "another method"
+    elif task.on_sessions and run.network and experiment.networks[run.network].dims == 2:
         wrong = f"network '{run.network}' sees slices, but task '{name}' is told from volumes", "a network of volumes"
     elif not task.on_sessions and run.method == "classical":
         wrong = f"task '{name}' is told from frozen features, and a classical run has no encoder", "another method"
@@ -114,6 +123,54 @@ def check_foreign(experiment: ExperimentConfig, root: Path, run: Run, table: Pat
         raise CairnError(f"{table}: run '{run.run}': {wrong[0]}", wrong[1], "runs")
     if run.mapping:
         read_mapping(root / run.mapping)
+
+
+def check_entry(experiment: ExperimentConfig, root: Path, run: Run, table: Path) -> None:
+    """An entry: its image is there, its track takes it, its contract can carry its tasks' scans; nothing else is said.
+
+    Raises:
+        CairnError: naming the runs table and the run.
+    """
+    if run.method != "container":
+        if run.image:
+            reason = f"{table}: run '{run.run}': an image with method '{run.method}'."
+            raise CairnError(reason, "Set method to 'container', or write n/a.", "runs")
+        return
+    given, track = sorted(run.model_fields_set - ENTRY_COLUMNS), experiment.tracks[run.track]
+    wrong: tuple[str, str] | None = None
+    if given:
+        wrong = f"{', '.join(given)}: an entry is a sealed image, made elsewhere.", "Write n/a."
+    elif not run.image or run.image.startswith(OCI):
+        said = f"image '{run.image}' is no file or folder, whose content the lineage could hold" if run.image else ""
+        wrong = f"{said or 'no image'}.", "Name a .sif file or a folder; `apptainer build x.sif docker://…` makes one."
+    elif not track.takes_images:
+        takers = ", ".join(name for name, other in experiment.tracks.items() if other.takes_images)
+        wrong = (
+            f"a sealed image on track '{run.track}': no lineage tells what it was pretrained on.",
+            f"Set track to one that takes it ({takers or 'none here'}), or tracks.{run.track}.containers to true.",
+        )
+    if wrong:
+        raise CairnError(f"{table}: run '{run.run}': {wrong[0]}", wrong[1], "runs")
+    try:
+        open_image(root / run.image)
+    except CairnError as error:
+        raise CairnError(f"{table}: run '{run.run}': image {error.reason}", error.remedy, "runs") from None
+    _check_scans(experiment, run, table)
+
+
+def _check_scans(experiment: ExperimentConfig, run: Run, table: Path) -> None:
+    """The contract has an argument for every sequence of an entry's tasks."""
+    known = FLAGS[experiment.challenge.contract]
+    enabled = {name: task for name, task in experiment.tasks.items() if task.enabled}
+    for name in tasks_of(experiment.tracks, run.track, enabled):
+        task = enabled[name]
+        asked = [*task.required, *(s for group in task.any_of for s in group), *task.optional]
+        strange = [s for s in asked if s not in known] if task.kind != "probe" else []
+        if strange:
+            reason = (
+                f"{table}: run '{run.run}': {experiment.challenge.contract} has no argument for {strange[0]} ({name})."
+            )
+            raise CairnError(reason, f"It has them for {', '.join(known)}.", "runs")
 
 
 def check_splits(experiment: ExperimentConfig, roles: Mapping[str, Sequence[str]]) -> None:

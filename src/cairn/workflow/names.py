@@ -23,7 +23,7 @@ from cairn.errors import CairnError
 from cairn.io.atomic import read_json, write_json
 from cairn.io.release import files_of
 from cairn.io.sharding import shard_name, shard_of
-from cairn.workflow.checks import check_foreign, check_run, check_splits
+from cairn.workflow.checks import check_entry, check_foreign, check_run, check_splits
 from cairn.workflow.frozen import FrozenNames
 
 ROLES = ("finetune", "validation", "indomain", "test")
@@ -51,6 +51,7 @@ class Names(FrozenNames):
         for run in self.runs.values():
             check_run(self.experiment, run, table)
             check_foreign(self.experiment, root, run, table)
+            check_entry(self.experiment, root, run, table)
         for task in self.session_tasks:
             section = ProbeConfig if self.tasks[task].kind == "probe" else FinetuneConfig
             parse(section, self._recipe(task), f"tasks.{task}.recipe")
@@ -271,6 +272,24 @@ class Names(FrozenNames):
         """Runs that import foreign weights."""
         return [n for n, r in self.runs.items() if r.weights and not r.encoder]
 
+    @property
+    def sealed_runs(self) -> list[str]:
+        """Entries: runs that are a sealed image, and have no model here."""
+        return [n for n, r in self.runs.items() if r.method == "container"]
+
+    @property
+    def model_runs(self) -> list[str]:
+        """Runs whose models are made here: all but entries."""
+        return [n for n in self.runs if n not in self.sealed_runs]
+
+    def image(self, run: str) -> Path:
+        """The image of an entry."""
+        return self.place(self.runs[run].image)
+
+    def head_data(self, task: str) -> list[str]:
+        """The set that the organiser fits an entry's head to: of a probe its training set, else none."""
+        return [self.tasks[task].finetune] if self.tasks[task].kind == "probe" else []
+
     def foreign(self, run: str, column: str) -> list[str]:
         """Files that a run's ``weights`` or ``mapping`` names, if it names one; of a released model all, the weights
         first.
@@ -297,6 +316,8 @@ class Names(FrozenNames):
 
     def seeds(self, run: str) -> range:
         """Seeds of a run."""
+        if self.runs[run].method == "container":
+            return range(1)  # a sealed image has been trained
         return range(self.runs[run].seeds or self.experiment.seeds)
 
     def train_data(self, run: str, task: str) -> str:
@@ -316,7 +337,8 @@ class Names(FrozenNames):
     def jobs(self) -> dict[str, list[dict[str, str]]]:
         """Every job of the experiment: the wildcards of each rule's jobs. Fetching, and what `apply` adds, left out."""
         shards = {d: [{"dataset": d, "shard": s} for s in self.shards[d]] for d in self.scanned}
-        trained = self.seeded(self.entries(self.session_tasks))
+        asked = self.seeded(self.entries(self.session_tasks))
+        trained = [job for job in asked if job["run"] in self.model_runs]
         return {
             "build_donor": [
                 {"donor": d} for d in dict.fromkeys(d for n in self.cohort_datasets for d in self.donors_of(n))
@@ -337,6 +359,7 @@ class Names(FrozenNames):
             "import_weights": [{"run": r, "seed": str(s)} for r in self.imported_runs for s in self.seeds(r)],
             "finetune_model": trained,
             "predict_test": trained,
+            "predict_entry": [job for job in asked if job["run"] in self.sealed_runs],
             **self.frozen_jobs(),
             "evaluate_run": self.entries(self.tasks),
             "label_canary": [{"task": t} for t in self.canary_tasks],

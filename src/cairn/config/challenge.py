@@ -1,0 +1,44 @@
+"""Challenges: how entries are run (`cairn.sandbox`), and by whose contract they are called."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from cairn.challenge.contract import ContractName
+from cairn.config.base import Section
+from cairn.config.tasks import TaskSpec
+from cairn.config.training import ProbeConfig
+from cairn.sandbox.policy import Policy
+
+
+class ChallengeConfig(Section):
+    """How runs of method ``container`` are run: strangers' images, each case in a sandbox of its own."""
+
+    contract: ContractName = "fomo25"
+    """What an image is called with: ``fomo25`` or ``fomo26`` (docs/how-to/enter-a-challenge.md)."""
+    engine: Literal["auto", "bubblewrap", "apptainer"] = "auto"
+    """What makes the sandbox; ``auto``: what the image needs and the machine has."""
+    policy: Policy = Policy()
+    """What an entry may use. It never has a network, a label, or another case."""
+    base: tuple[str, ...] = Field(default=(), exclude_if=lambda v: not v)
+    """Folders of this machine that every image which is a folder sees, read-only, for images that bring no system of
+    their own; only for images that you made. Default: none."""
+
+
+class EntryJob(Section):
+    """Configuration of the job that runs one entry on one task."""
+
+    run: str
+    """The run."""
+    task: TaskSpec
+    """The task."""
+    seed: int = 0
+    """Decides split and order where the organiser fits a probe's head; the entry draws what it likes."""
+    challenge: ChallengeConfig
+    """Contract, engine, policy."""
+    follow_links: bool = False
+    """Whether scans may lie behind links out of the data set's folder (``preprocess.guard``)."""
+    probe: ProbeConfig | None = None
+    """Of a probe: how its head is fitted."""
