@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cairn.cli_challenge import register
 from cairn.errors import CairnError
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 bench = typer.Typer(no_args_is_help=True, help="Benchmark of frozen encoders.")
 app.add_typer(bench, name="bench")
+register(app)
 Experiment = Annotated[
     str, typer.Option("--experiment", "-e", help="Name of the folder under results/; needed where there are several.")
 ]

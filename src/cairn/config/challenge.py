@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from cairn.challenge.contract import ContractName
+from cairn.challenge.contract import SECONDS, ContractName
 from cairn.config.base import Section
 from cairn.config.tasks import TaskSpec
 from cairn.config.training import ProbeConfig
@@ -18,13 +18,18 @@ class ChallengeConfig(Section):
 
     contract: ContractName = "fomo25"
     """What an image is called with: ``fomo25`` or ``fomo26`` (docs/how-to/enter-a-challenge.md)."""
-    engine: Literal["auto", "bubblewrap", "apptainer"] = "auto"
+    engine: Literal["auto", "bubblewrap", "apptainer", "docker", "podman"] = "auto"
     """What makes the sandbox; ``auto``: what the image needs and the machine has."""
     policy: Policy = Policy()
     """What an entry may use. It never has a network, a label, or another case."""
     base: tuple[str, ...] = Field(default=(), exclude_if=lambda v: not v)
     """Folders of this machine that every image which is a folder sees, read-only, for images that bring no system of
     their own; only for images that you made. Default: none."""
+
+    @property
+    def seconds_of_contract(self) -> float:
+        """Wall time of a case that the contract's own validator allows; a challenge may allow less."""
+        return SECONDS[self.contract]
 
 
 class EntryJob(Section):
