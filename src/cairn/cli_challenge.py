@@ -1,9 +1,9 @@
-"""Commands of a challenge: predict a case, package an entry, check an image."""
+"""The commands of a challenge: for entrants and for organisers."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,9 +18,10 @@ Seed = Annotated[int, typer.Option(help="Repetition whose model answers.")]
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands to the application."""
+    """Add the commands to ``cairn``."""
     app.command()(predict)
     app.command()(package)
+    app.command()(validate)
 
 
 def predict(
@@ -94,3 +95,77 @@ def package(
         size = build(out, sif, "entry-offline.def" if offline else "entry.def")
         typer.echo(f"{sif}: {size:.0f} MB.")
     typer.echo(f"Try it: cairn validate {sif or out} --task {task}")
+
+
+def validate(
+    image: Annotated[str, typer.Argument(help="A .sif file, a folder with a root file system, or docker://NAME.")],
+    task: Annotated[str, typer.Option(help="Task of the configuration that the image answers.")],
+    contract: Annotated[str, typer.Option(help="Whose arguments it takes: fomo25 or fomo26.")] = "fomo25",
+    configfile: Annotated[
+        str, typer.Option(help="Where the task stands; default: config/demo.yaml, of fomo26 config/fomo26.yaml.")
+    ] = "",
+    data: Annotated[str, typer.Option(help="Folder of real scans (FOMO's fine-tune sets, BIDS); else invented.")] = "",
+    cases: Annotated[int, typer.Option(min=1, help="Cases, each run twice.")] = 2,
+    seconds: Annotated[float, typer.Option(help="Wall time of a case; default: the contract's, 120 or 900.")] = 0,
+    memory_mb: Annotated[int, typer.Option(help="Memory of a case; default: as in the configuration.")] = 0,
+    gpu: Annotated[bool, typer.Option("--gpu", help="Show it the GPU.")] = False,
+    engine: Annotated[str, typer.Option(help="bubblewrap, apptainer, docker or podman.")] = "auto",
+    base: Annotated[
+        list[str] | None, typer.Option(help="Folder of this machine that a folder image sees; may be repeated.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As data.")] = False,
+) -> None:
+    """Try an image as an organiser will, on a few cases, and say what is wrong with it. Ends with status 1 if any is.
+
+    Invented heads are used unless --data names real ones. Each case runs in a sandbox of its own: no network, nothing
+    to write to but the output, limits on time, memory, processes and size.
+    """
+    import tempfile
+
+    from cairn.challenge.entry import Entry
+    from cairn.challenge.trials import invented_trials, real_trials
+    from cairn.challenge.validate import as_text, validate
+    from cairn.config.base import parse
+    from cairn.config.challenge import ChallengeConfig
+    from cairn.sandbox.image import open_image
+    from cairn.sandbox.run import engine_for
+
+    whole = _configuration(Path(configfile or f"config/{'fomo26' if contract == 'fomo26' else 'demo'}.yaml"))
+    asked = _task(whole, task)
+    section: dict[str, Any] = {**whole.get("challenge", {}), "contract": contract, "engine": engine}
+    how = parse(ChallengeConfig, section | ({"base": base} if base else {}))
+    limits = {"seconds": seconds or how.seconds_of_contract, "memory_mb": memory_mb or how.policy.memory_mb, "gpu": gpu}
+    opened = open_image(image, how.base)
+    entry = Entry(
+        opened, asked, how.contract, how.policy.model_copy(update=limits),
+        engine_for(opened) if engine == "auto" else engine,
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="cairn-trials-") as folder:
+        trials = real_trials(asked, cases, Path(data)) if data else invented_trials(asked, cases, Path(folder))
+        report = validate(entry, trials)
+    print(as_text(report, as_json))
+    if not report.valid:
+        raise typer.Exit(1)
+
+
+def _configuration(path: Path) -> dict[str, Any]:
+    """A configuration file as plain data."""
+    import yaml
+
+    if not path.is_file():
+        raise CairnError(f"{path}: no such file.", "Name a configuration by --configfile.", "missing")
+    return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+def _task(config: dict[str, Any], name: str) -> Any:
+    """A task of the configuration, as a job sees it."""
+    from cairn.challenge.contract import suffix_of
+    from cairn.config.base import parse
+    from cairn.config.tasks import TaskInputs, TaskSpec
+
+    tasks = config.get("tasks", {})
+    if name not in tasks:
+        raise CairnError(f"No task '{name}'.", f"Known are {', '.join(tasks)}; or name a --configfile.", "unknown")
+    own = {k: v for k, v in tasks[name].items() if k in TaskInputs.model_fields}
+    suffix_of(own.get("kind", ""))
+    return parse(TaskSpec, {**own, "name": name}, f"tasks.{name}")

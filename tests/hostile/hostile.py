@@ -260,7 +260,7 @@ FOREIGN = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\xf3\x00" + bytes(44)
 
 def base() -> tuple[str, ...]:
     """What of this machine an entry sees: its libraries and its Python."""
-    places = ["/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache", sys.base_prefix, sys.prefix]
+    places = ["/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache", sys.prefix, sys.base_prefix]
     return tuple(dict.fromkeys(os.path.abspath(p) for p in places if os.path.lexists(p)))
 
 

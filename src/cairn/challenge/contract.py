@@ -40,6 +40,9 @@ FLAGS: Mapping[ContractName, Mapping[str, str]] = MappingProxyType(
 )
 """By contract: the argument (without dashes) that carries a sequence. T1c and PD are ours; no published task asks."""
 
+SECONDS: Mapping[ContractName, float] = MappingProxyType({"fomo25": 120.0, "fomo26": 900.0})
+"""Wall time of a case that the validators of the contracts allow."""
+
 SUFFIXES: Mapping[str, str] = MappingProxyType(
     {
         "classification": ".txt",

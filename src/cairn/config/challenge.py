@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from cairn.challenge.contract import ContractName
+from cairn.challenge.contract import SECONDS, ContractName
 from cairn.config.base import Section
 from cairn.config.tasks import TaskSpec
 from cairn.config.training import ProbeConfig
@@ -18,7 +18,7 @@ class ChallengeConfig(Section):
 
     contract: ContractName = "fomo25"
     """What an image is called with: ``fomo25`` or ``fomo26`` (docs/how-to/enter-a-challenge.md)."""
-    engine: Literal["auto", "bubblewrap", "apptainer"] = "auto"
+    engine: Literal["auto", "bubblewrap", "apptainer", "docker", "podman"] = "auto"
     """What makes the sandbox; ``auto``: what the image needs and the machine has."""
     build: Literal["context", "sif"] = Field(default="context", exclude_if=lambda v: v == "context")
     """What the target ``submission`` makes of a row: folders to build images from, or also the images, by Apptainer."""
@@ -27,6 +27,11 @@ class ChallengeConfig(Section):
     base: tuple[str, ...] = Field(default=(), exclude_if=lambda v: not v)
     """Folders of this machine that every image which is a folder sees, read-only, for images that bring no system of
     their own; only for images that you made. Default: none."""
+
+    @property
+    def seconds_of_contract(self) -> float:
+        """Wall time of a case that the contract's own validator allows; a challenge may allow less."""
+        return SECONDS[self.contract]
 
 
 class EntryJob(Section):

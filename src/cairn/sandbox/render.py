@@ -24,12 +24,13 @@ TOOLS = MappingProxyType({"bubblewrap": "bwrap", "apptainer": "apptainer", "dock
 """By engine: its program."""
 
 
-def environment(policy: Policy, more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """All variables that an entry sees."""
+def environment(image: Image, policy: Policy, more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """All variables that an entry sees. Programs of the base come first where it is an environment of Python."""
     threads = str(policy.cpus)
+    programs = [f"{place}/bin" for place in image.base if Path(place, "bin/python").exists()]
     return {
-        "PATH": PATH, "HOME": SCRATCH, "TMPDIR": SCRATCH, "LANG": "C.UTF-8", "OMP_NUM_THREADS": threads,
-        "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": threads, **(more or {}),
+        "PATH": ":".join([*programs, PATH]), "HOME": SCRATCH, "TMPDIR": SCRATCH, "LANG": "C.UTF-8",
+        "OMP_NUM_THREADS": threads, "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": threads, **(more or {}),
     }  # fmt: skip
 
 

@@ -105,7 +105,7 @@ def run_case(
     """
     name = engine_for(image) if engine == "auto" else engine
     where = os.path.realpath(inputs), os.path.realpath(output)
-    line = ENGINES[name](image, policy, command, Path(where[0]), Path(where[1]), environment(policy, variables))
+    line = ENGINES[name](image, policy, command, Path(where[0]), Path(where[1]), environment(image, policy, variables))
     if name != "bubblewrap" and not os.geteuid():
         os.chmod(where[1], 0o777)  # the entry is somebody else then
     began = time.monotonic()
