@@ -8,49 +8,54 @@ import numpy as np
 
 from cairn.challenge.predict_case import Predicted
 from cairn.config.tasks import TaskSpec
+from cairn.errors import CairnError
 from cairn.io.atomic import atomic_path
 from cairn.io.boxes import box_of
 from cairn.io.geometry import mask_to_grid
 from cairn.io.nifti import read_mask
+from cairn.predict.run import PredictJob
 
 OUTLINE, INK = "#ff9e2c", "#222222"
 PLANES = ("sagittal", "coronal", "axial")
 
 
-def draw(predicted: Predicted, task: TaskSpec, title: str, answer: Path, out: Path) -> None:
+def draw(predicted: Predicted, job: PredictJob, answer: Path, out: Path) -> None:
     """Draw the sequences that an answer rests on, in three planes, through the largest extent of a mask or the middle.
 
     Args:
         predicted: what `predict_case` gave.
-        task: the task.
-        title: of the run.
+        job: whose answer it is.
         answer: the file that was written.
         out: a PNG file.
+
+    Raises:
+        CairnError: when the scans were not stripped: a face would show (code ``face``).
     """
     from matplotlib.figure import Figure
 
-    session = predicted.made.session
+    if predicted.made.numbers["strip"] == "none":
+        reason = f"{out}: no picture, for the scans were not stripped, and a face would show."
+        raise CairnError(reason, f"The answer is in {answer}.", "face")
+    session, task = predicted.made.session, job.task
     box = box_of(session.mask, 2)
-    mask = None
+    brain, mask = session.mask[box], None
     if task.kind == "segmentation":
         names = (task.mask_sequence, *predicted.used)
         grid = next(name for name in names if name in session.geometry.sequences)
         mask = mask_to_grid(read_mask(answer), session.geometry, grid)[box]
-    shown = list(predicted.used)
-    shape = session.mask[box].shape
-    figure = Figure(figsize=(7.5, 2.5 * len(shown) + 0.6), layout="constrained")
-    axes = figure.subplots(len(shown), 3, squeeze=False)
-    for row, name in zip(axes, shown, strict=True):
-        volume = predicted.made.pictures[name][box]
-        high = float(np.percentile(volume[volume != 0], 99.5)) if volume.any() else 1.0
+    figure = Figure(figsize=(7.5, 2.5 * len(predicted.used) + 0.6), layout="constrained")
+    axes = figure.subplots(len(predicted.used), 3, squeeze=False)
+    for row, name in zip(axes, predicted.used, strict=True):
+        volume = np.where(brain, predicted.made.pictures[name][box], np.float32(0))  # without the rim of other figures
+        high = float(np.percentile(volume[brain], 99.5)) or 1.0
         for axis, place in enumerate(row):
-            at = _slice(mask, axis, shape)
+            at = _slice(mask, axis, brain.shape)
             place.imshow(np.take(volume, at, axis).T, cmap="gray", vmin=0, vmax=high, origin="lower")
             if mask is not None and np.take(mask, at, axis).any():
                 place.contour(np.take(mask, at, axis).T, levels=[0.5], colors=OUTLINE, linewidths=1.2)
             place.set_axis_off()
             place.set_title(f"{name}, {PLANES[axis]}", fontsize=8, color=INK)
-    figure.suptitle(f"{title}: {_said(predicted, task, mask)}", fontsize=10, color=INK)
+    figure.suptitle(f"{job.run}: {_said(predicted, task, mask)}", fontsize=10, color=INK)
     with atomic_path(out) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
 
