@@ -28,8 +28,8 @@ def bundle_of(results: Path, run: str, task: str, seed: int = 0) -> Bundle:
         seed: repetition.
 
     Raises:
-        CairnError: when the experiment has no such model, naming those that it has (code ``unknown``), or an entry could not
-            preprocess as its training did (``config``).
+        CairnError: when the experiment has no such model, naming those that it has (code ``unknown``), or an entry
+            could not preprocess as its training did (``config``).
     """
     root = results.parent.parent  # what the names in cards start from
     model = results / "finetune" / run / task / f"seed-{seed}" / MODEL
@@ -73,7 +73,9 @@ def best_run(results: Path, task: str) -> str:
     """
     board = results / "leaderboard/leaderboard.json"
     rows = read_json(board)["rows"] if board.is_file() else []
-    found = [r for r in rows if r["ranked"] and task in r["ranks"] and (results / "finetune" / r["run"] / task).is_dir()]
+    found = [
+        r for r in rows if r["ranked"] and task in r["ranks"] and (results / "finetune" / r["run"] / task).is_dir()
+    ]
     if not found:
         raise CairnError(f"{board}: ranks no model on task '{task}'.", "Name a --run.", "unknown")
     return str(min(found, key=lambda r: (r["ranks"][task]["value"], r["place"]))["run"])

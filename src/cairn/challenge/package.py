@@ -30,8 +30,8 @@ from cairn.provenance.environment import LOCK, pins
 
 SCRIPT = Path("containers/predict.py")
 TORCH = "torch"
-UNUSED = frozenset({"pyarrow", "scikit-learn", "transformers"})
-"""Imported by functions that fit a model, write a table, or build a slice encoder: no entry calls them."""
+UNUSED = frozenset({"pyarrow", "transformers"})
+"""Imported by functions that write tables of embeddings, or build an encoder of slices: no entry calls them."""
 CUDA = ("nvidia-", "cuda-", "triton")
 """What a CUDA build of torch asks for, and the build for CPU does not."""
 RECIPES = ("entry.def", "entry-offline.def", "Dockerfile", "README.md")

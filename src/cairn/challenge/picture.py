@@ -38,11 +38,14 @@ def draw(predicted: Predicted, job: PredictJob, answer: Path, out: Path) -> None
         raise CairnError(reason, f"The answer is in {answer}.", "face")
     session, task = predicted.made.session, job.task
     box = box_of(session.mask, 2)
-    brain, mask = session.mask[box], None
+    brain, mask, said = session.mask[box], None, _said(predicted.value, task)
     if task.kind == "segmentation":
         names = (task.mask_sequence, *predicted.used)
         grid = next(name for name in names if name in session.geometry.sequences)
-        mask = mask_to_grid(read_mask(answer), session.geometry, grid)[box]
+        native, affine = read_mask(answer), session.geometry.sequences[grid].native_affine
+        mask = mask_to_grid(native, session.geometry, grid)[box]
+        ml = float(native.sum()) * abs(float(np.linalg.det(affine[:3, :3]))) / 1000
+        said = f"{ml:.1f} ml" if native.any() else "nothing found"
     figure = Figure(figsize=(7.5, 2.5 * len(predicted.used) + 0.6), layout="constrained")
     axes = figure.subplots(len(predicted.used), 3, squeeze=False)
     for row, name in zip(axes, predicted.used, strict=True):
@@ -54,8 +57,11 @@ def draw(predicted: Predicted, job: PredictJob, answer: Path, out: Path) -> None
             if mask is not None and np.take(mask, at, axis).any():
                 place.contour(np.take(mask, at, axis).T, levels=[0.5], colors=OUTLINE, linewidths=1.2)
             place.set_axis_off()
+            if axis:  # x runs from the patient's left to the right
+                for side, x in (("L", 0.03), ("R", 0.97)):
+                    place.text(x, 0.5, side, transform=place.transAxes, color="white", fontsize=8, ha="center")
             place.set_title(f"{name}, {PLANES[axis]}", fontsize=8, color=INK)
-    figure.suptitle(f"{job.run}: {_said(predicted, task, mask)}", fontsize=10, color=INK)
+    figure.suptitle(f"{task.name.replace('_', ' ')} by {job.run}: {said}", fontsize=10, color=INK)
     with atomic_path(out) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
 
@@ -68,14 +74,9 @@ def _slice(mask: np.ndarray | None, axis: int, shape: tuple[int, ...]) -> int:
     return int(mask.sum(axis=others).argmax())
 
 
-def _said(predicted: Predicted, task: TaskSpec, mask: np.ndarray | None) -> str:
-    name = task.name.replace("_", " ")
-    if mask is not None:
-        geometry = predicted.made.session.geometry
-        ml = float(mask.sum()) * abs(float(np.linalg.det(geometry.affine[:3, :3]))) / 1000
-        return f"{name}, {ml:.1f} ml" if mask.any() else f"{name}, nothing found"
+def _said(value: str, task: TaskSpec) -> str:
+    """A number, or the probabilities of a probe's classes, in words."""
     if task.kind == "probe":
-        values = " ".join(f"{float(v):.2f}" for v in predicted.value.split())
-        return f"{name}, probabilities {values}"
-    unit = " years" if task.kind == "regression" else ""
-    return f"{name}, {float(predicted.value):.3g}{unit}"
+        pairs = zip(task.classes, value.split(), strict=True)
+        return ", ".join(f"{name} {float(p):.2f}" for name, p in pairs)
+    return f"{float(value):.3g}{' years' if task.kind == 'regression' else ''}" if value else ""

@@ -1,3 +1,4 @@
+# ruff: noqa: E402, what is imported lies beside other tests
 """A tiny finished experiment around one head: its session preprocessed, a model a kind, and the pipeline's answers."""
 
 from __future__ import annotations
@@ -129,5 +130,3 @@ def _trained(study: Study, path: Path, run: str, task: str) -> dict[str, object]
     recipe = {"probe": {"epochs": 2}} if task == "decade" else {}
     finetune(job | recipe, [made.index], made.labels, [], path.parent / "state", path, path.with_name("h"), 1, "code")
     return job
-
-

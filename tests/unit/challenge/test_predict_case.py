@@ -176,7 +176,7 @@ def test_settings_of_preprocessing_are_those_of_the_models_training(study):
     study.model("scratch", "sick")
     made = bundle_of(study.results, "scratch", "sick")
     assert made.preprocess.grid.spacing_mm == 4.0
-    with pytest.raises(CairnError, match="no model of run 'mae' for task 'sick'.*scratch/sick"):
+    with pytest.raises(CairnError, match=r"no model of run 'mae' for task 'sick'.*scratch/sick"):
         bundle_of(study.results, "mae", "sick")
 
 
