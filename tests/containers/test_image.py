@@ -1,8 +1,8 @@
-"""Guards the image itself: built without a network from a context, run sealed off, it gives the pipeline's bytes. Opt-in.
+"""Guards the image itself: built without a network, run sealed off, it gives the pipeline's bytes. Opt-in.
 
 Needs Apptainer (``apptainer`` on the path, or ``APPTAINER_COMMAND`` for the build), in ``CAIRN_TEST_BASE`` a base image
-(any Debian with Python 3.11 and its venv, as a ``.sif``), in ``CAIRN_TEST_WHEELS`` a folder of the wheels that a context's
-``torch.txt`` and ``requirements.txt`` name.
+(any Debian with Python 3.11 and its venv, as a ``.sif``), in ``CAIRN_TEST_WHEELS`` a folder of the wheels that
+``torch.txt`` and ``requirements.txt`` of a context name.
 """
 
 import os
@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-REPO = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(REPO / "tests/unit/challenge"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit/challenge"))
 
 from study import make_study
 
@@ -24,6 +23,7 @@ from cairn.sandbox.image import open_image
 from cairn.sandbox.policy import Policy
 from cairn.sandbox.run import run_case
 
+REPO = Path(__file__).resolve().parents[2]
 BASE, WHEELS = os.environ.get("CAIRN_TEST_BASE", ""), os.environ.get("CAIRN_TEST_WHEELS", "")
 pytestmark = [
     pytest.mark.slow,

@@ -1,4 +1,3 @@
-# ruff: noqa: E402, what is imported lies beside other tests
 """A tiny finished experiment around one head: its session preprocessed, a model a kind, and the pipeline's answers."""
 
 from __future__ import annotations
@@ -11,7 +10,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-sys.path[:0] = [str(Path(__file__).parents[1] / name) for name in ("train", "preprocess")]  # heads, sessions, wheels
+sys.path.insert(0, str(Path(__file__).parents[1] / "train"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "preprocess"))
 
 from made import make_set, write_set
 from made_wheel import make_wheel
