@@ -10,10 +10,13 @@ min_version("9.0")
 # Each of some hundred jobs imports torch: byte code is kept beside the packages, whatever the shell's setting is.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-if not config:
+if not set(config) - {"run"}:
 
     # Without a configuration: the demo, or, where target `curia` is asked for, its own.
     configfile: "config/curia.yaml" if "curia" in sys.argv else "config/demo.yaml"
+
+
+SUBMITTED = config.pop("run", "")  # the row that target `submission` packages; no setting of the experiment
 
 
 include: "rules/common.smk"
@@ -31,6 +34,7 @@ include: "rules/entries.smk"
 include: "rules/evaluate.smk"
 include: "rules/report.smk"
 include: "rules/tables.smk"
+include: "rules/submission.smk"
 
 
 onstart:
@@ -105,7 +109,15 @@ rule finetune:
 rule evaluate:
     """Predictions and scores of every run on every task."""
     input:
-        outputs("predict_test", "predict_entry", "predict_head", "label_canary", "evaluate_run", "few_shot", "few_shot_curve"),
+        outputs(
+            "predict_test",
+            "predict_entry",
+            "predict_head",
+            "label_canary",
+            "evaluate_run",
+            "few_shot",
+            "few_shot_curve",
+        ),
     localrule: True
 
 
@@ -113,4 +125,11 @@ rule apply:
     """Predictions for the data sets that ask for them, labelled or not."""
     input:
         APPLIED,
+    localrule: True
+
+
+rule submission:
+    """A row as container entries, one a task: `snakemake --cores all submission --config run=mae`."""
+    input:
+        submitted(SUBMITTED),
     localrule: True

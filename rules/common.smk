@@ -123,6 +123,16 @@ def pairs_of(wildcards):
     return [PAIRS.format(dataset=task.test, form=form)] if task.kind == "registration" else []
 
 
+def submitted(run):
+    """Build contexts of a row's entries, and their images where these are asked for; nothing while no row is named."""
+    try:
+        tasks = PLAN.submission_tasks(run) if run or "submission" in sys.argv else []
+    except CairnError as error:
+        raise WorkflowError(str(error))
+    kinds = ["{}.run.json", "{}.sif"] if PLAN.experiment.challenge.build == "sif" else ["{}.run.json"]
+    return [kind.format(CONTEXT.format(run=run, task=task)) for task in tasks for kind in kinds]
+
+
 def test_labels(wildcards):
     """Labels of a task's test set: of its sessions, or of its items."""
     pattern = LABELS if wildcards.task in PLAN.session_tasks else TARGETS

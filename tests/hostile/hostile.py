@@ -112,10 +112,14 @@ must("NoNewPrivs:\\t1" in status, "new privileges")
 must(os.getuid() != 0 and refused(lambda: os.setuid(0)), "root")
 import ctypes
 libc = ctypes.CDLL(None, use_errno=True)
-must(libc.unshare(0x10000000) != 0, "a user namespace of its own")
 must(libc.mount(b"none", b"/tmp", b"tmpfs", 0, None) != 0, "a mount")
 must(refused(lambda: os.mknod("/tmp/disk", 0o60666, os.makedev(8, 0))), "a device")
 must(libc.sethostname(b"x", 1) != 0, "the name of the machine")
+answer(0.5)
+"""),
+    "makes-a-namespace": Hostile("ok", """
+import ctypes
+must(ctypes.CDLL(None).unshare(0x10000000) != 0, "a user namespace of its own, where it is root")
 answer(0.5)
 """),
     # too much
@@ -256,7 +260,7 @@ FOREIGN = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\xf3\x00" + bytes(44)
 
 def base() -> tuple[str, ...]:
     """What of this machine an entry sees: its libraries and its Python."""
-    places = ["/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache", sys.base_prefix, sys.prefix]
+    places = ["/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache", sys.prefix, sys.base_prefix]
     return tuple(dict.fromkeys(os.path.abspath(p) for p in places if os.path.lexists(p)))
 
 

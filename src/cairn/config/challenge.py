@@ -20,6 +20,8 @@ class ChallengeConfig(Section):
     """What an image is called with: ``fomo25`` or ``fomo26`` (docs/how-to/enter-a-challenge.md)."""
     engine: Literal["auto", "bubblewrap", "apptainer", "docker", "podman"] = "auto"
     """What makes the sandbox; ``auto``: what the image needs and the machine has."""
+    build: Literal["context", "sif"] = Field(default="context", exclude_if=lambda v: v == "context")
+    """What the target ``submission`` makes of a row: folders to build images from, or also the images, by Apptainer."""
     policy: Policy = Policy()
     """What an entry may use. It never has a network, a label, or another case."""
     base: tuple[str, ...] = Field(default=(), exclude_if=lambda v: not v)

@@ -68,27 +68,39 @@ def predict(
     meta = read_meta(model)
     check_model(job, meta, model)
     sessions = open_sessions(shards)
-    facts: dict[str, Any]
     folder = predictions.parent / MASKS
     shutil.rmtree(folder, ignore_errors=True)  # masks of an earlier run, whose table is gone
     embeddings: dict[str, Array] = {}
-    if job.task.kind == "probe":
-        predictor, facts = probe_predictor(job, meta, model, threads, embeddings)
-        threshold = job.task.threshold
-    elif job.method == "classical":
-        predictor, threshold = classical_predictor(model, meta)
-        facts = {"device": "cpu"}
-    else:
-        from cairn.predict.deep import deep_predictor
-
-        predictor, facts = deep_predictor(model, meta, job.device, threads)
-        threshold = job.task.threshold
+    predictor, threshold, facts = open_model(job, meta, model, threads, embeddings)
     rows = [predict_session(job.task, session, predictor, folder, threshold) for session in sessions]
     if job.task.kind == "probe":
         write_embeddings(predictions.parent / EMBEDDINGS, embeddings)
     write_table(predictions, rows, PREDICTION_COLUMNS)
     failed = {f"{r['subject']}/{r['session']}": r["status"] for r in rows if r["status"] != "ok"}
     return {"sessions": len(rows), "without_prediction": failed, "threshold": threshold, **facts}
+
+
+def open_model(
+    job: PredictJob, meta: Mapping[str, Any], model: Path, threads: int, embeddings: dict[str, Array]
+) -> tuple[Predict, float, dict[str, Any]]:
+    """A model as a function from a case to a prediction, the threshold of its masks, and facts for the card.
+
+    Args:
+        job: what the model must be for.
+        meta: what the model says of itself.
+        model: the file.
+        threads: of torch.
+        embeddings: of a probe, where they go as they come.
+    """
+    if job.task.kind == "probe":
+        predictor, facts = probe_predictor(job, meta, model, threads, embeddings)
+        return predictor, job.task.threshold, facts
+    if job.method == "classical":
+        return *classical_predictor(model, meta), {"device": "cpu"}
+    from cairn.predict.deep import deep_predictor
+
+    predictor, facts = deep_predictor(model, meta, job.device, threads)
+    return predictor, job.task.threshold, facts
 
 
 def probe_predictor(

@@ -24,6 +24,7 @@ SIDES = {"quick": None, "balanced": 192, "full": 256}
 BRAIN = "datasets/data/mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
 HEAD = "nimare/resources/templates/tpl-MNI152NLin6Asym_res-01_T1w.nii.gz"
 HEAD_MASK = "nimare/resources/templates/tpl-MNI152NLin6Asym_res-01_desc-brain_mask.nii.gz"
+BRAIN_FILE = "brain_template.nii.gz"
 ARCHIVES = ("deepbet.whl", "nimare.whl")
 
 
@@ -72,12 +73,8 @@ class Resources:
 
     @cached_property
     def brain(self) -> Template:
-        """MNI152 2009a symmetric, brain only, 1 mm, out of the installed nilearn (as a file, without importing it)."""
-        spec = find_spec("nilearn")
-        places = list(spec.submodule_search_locations or ()) if spec else []
-        path = Path(places[0]) / BRAIN if places else Path(BRAIN)
-        if not path.is_file():
-            raise CairnError(f"{path}: the brain template is missing.", "Make the environment again.", "resource")
+        """MNI152 2009a symmetric, brain only, 1 mm."""
+        path = brain_template(self.folder)
         data, affine = _decode(path.read_bytes())
         return Template(data, affine, fill_holes(largest_component(data > 0)))
 
@@ -99,6 +96,22 @@ class Resources:
 
             self._networks[effort] = DeepBet(self.folder / "deepbet.whl", SIDES[effort])
         return self._networks[effort]
+
+
+def brain_template(folder: Path) -> Path:
+    """File of the brain template: in ``folder`` where a bundle brings it, else the installed nilearn's, not imported.
+
+    Raises:
+        CairnError: when it is in neither (code ``resource``).
+    """
+    if (folder / BRAIN_FILE).is_file():
+        return folder / BRAIN_FILE
+    spec = find_spec("nilearn")
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    path = Path(places[0]) / BRAIN if places else Path(BRAIN)
+    if not path.is_file():
+        raise CairnError(f"{path}: the brain template is missing.", "Make the environment again.", "resource")
+    return path
 
 
 def _decode(compressed: bytes) -> tuple[Volume, Array]:

@@ -24,12 +24,13 @@ TOOLS = MappingProxyType({"bubblewrap": "bwrap", "apptainer": "apptainer", "dock
 """By engine: its program."""
 
 
-def environment(policy: Policy, more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """All variables that an entry sees."""
+def environment(image: Image, policy: Policy, more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """All variables that an entry sees. Programs of the base come first where it is an environment of Python."""
     threads = str(policy.cpus)
+    programs = [f"{place}/bin" for place in image.base if Path(place, "bin/python").exists()]
     return {
-        "PATH": PATH, "HOME": SCRATCH, "TMPDIR": SCRATCH, "LANG": "C.UTF-8", "OMP_NUM_THREADS": threads,
-        "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": threads, **(more or {}),
+        "PATH": ":".join([*programs, PATH]), "HOME": SCRATCH, "TMPDIR": SCRATCH, "LANG": "C.UTF-8",
+        "OMP_NUM_THREADS": threads, "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": threads, **(more or {}),
     }  # fmt: skip
 
 
@@ -80,6 +81,8 @@ def apptainer(
 ) -> list[str]:
     """Command line of Apptainer, for a ``.sif`` file or a root folder (a "sandbox").
 
+    Memory and processes are the business of `cairn.sandbox.cage`: Apptainer's own limits ask for systemd.
+
     Raises:
         CairnError: for a path that its bind syntax cannot hold.
     """
@@ -88,12 +91,13 @@ def apptainer(
             raise CairnError(f"{place}: Apptainer takes no ':' or ',' here.", "Work in another folder.", "engine")
     line = [
         "apptainer", "exec", "--containall", "--cleanenv", "--no-home", "--no-eval", "--no-privs", "--net", "--network",
-        "none", "--hostname", "entry", "--memory", f"{policy.memory_mb}M", "--memory-swap", f"{policy.memory_mb}M",
-        "--pids-limit", str(policy.processes), "--cpus", str(policy.cpus), "--bind", f"{inputs}:{INPUT}:ro",
-        "--bind", f"{output}:{OUTPUT}:rw", "--pwd", SCRATCH,
+        "none", "--hostname", "entry", "--bind", f"{inputs}:{INPUT}:ro", "--bind", f"{output}:{OUTPUT}:rw",
+        "--pwd", SCRATCH,
     ]  # fmt: skip
     line += ["--nv"] if policy.gpu else []
-    line += [part for name, value in sorted(variables.items()) for part in ("--env", f"{name}={value}")]
+    line += [] if os.geteuid() else ["--security", f"uid:{NOBODY},gid:{NOBODY}"]  # else it keeps the caller's
+    given = {name: value for name, value in variables.items() if name != "HOME"}  # Apptainer's own
+    line += [part for name, value in sorted(given.items()) for part in ("--env", f"{name}={value}")]
     return [*line, image.path, *command]
 
 

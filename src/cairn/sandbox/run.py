@@ -105,7 +105,9 @@ def run_case(
     """
     name = engine_for(image) if engine == "auto" else engine
     where = os.path.realpath(inputs), os.path.realpath(output)
-    line = ENGINES[name](image, policy, command, Path(where[0]), Path(where[1]), environment(policy, variables))
+    line = ENGINES[name](image, policy, command, Path(where[0]), Path(where[1]), environment(image, policy, variables))
+    if name != "bubblewrap" and not os.geteuid():
+        os.chmod(where[1], 0o777)  # the entry is somebody else then
     began = time.monotonic()
     with cage(policy, groups) as limits:
         if limits is None and groups and not os.geteuid():
@@ -129,7 +131,7 @@ def run_case(
         verdict = "output-size"
     printed = log.text()
     if verdict is None:
-        unknown = code in NO_START or printed.startswith("bwrap: ")
+        unknown = code in NO_START or printed.startswith(("bwrap: ", "FATAL: "))
         verdict = "ok" if code == 0 else "start" if unknown else "failed"
     stopped = verdict not in ("ok", "failed", "start")
     sentence = SENTENCES[verdict].format(**policy.model_dump(), code=code, log=printed.strip()[-200:])
@@ -180,9 +182,9 @@ def _watch(
         size, files = measure(output)
         if time.monotonic() - began > policy.seconds:
             return "time", peak
-        if memory > policy.memory_mb or (limits is not None and limits.out_of_memory()):
+        if limits.out_of_memory() if limits is not None else memory > policy.memory_mb:
             return "memory", peak
-        if tasks > policy.processes or (limits is not None and limits.out_of_processes()):
+        if limits.out_of_processes() if limits is not None else tasks > policy.processes:
             return "processes", peak
         if size > policy.output_mb << 20 or files > policy.output_files:
             return "output-size", peak
@@ -194,12 +196,13 @@ def _watch(
 
 
 def _use(pid: int) -> tuple[float, int]:
-    """Resident memory (MB) and threads of all processes below ``pid``."""
+    """Resident memory of their own (MB) and threads of all processes below ``pid``."""
     memory, tasks = 0, 0
     with contextlib.suppress(psutil.Error):
         for process in psutil.Process(pid).children(recursive=True):
             with contextlib.suppress(psutil.Error):
-                memory += process.memory_info().rss
+                info = process.memory_info()
+                memory += info.rss - info.shared
                 tasks += process.num_threads()
     return memory / 1e6, tasks
 

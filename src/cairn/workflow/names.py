@@ -314,6 +314,21 @@ class Names(FrozenNames):
         wanted = set(names)
         return [{"run": run, "task": task} for run in self.runs for task in self.tasks_of(run) if task in wanted]
 
+    def submission_tasks(self, run: str) -> list[str]:
+        """Tasks of a row that can be packaged as container entries.
+
+        Raises:
+            CairnError: when there is no such row, or it has no model of its own on a task of sessions.
+        """
+        if run not in self.runs:
+            reason = f"Run '{run}' is not in {self.experiment.runs}." if run else "Which row is to be packaged?"
+            raise CairnError(reason, f"Name one of {', '.join(self.runs)}: --config run=…", "runs")
+        tasks = [job["task"] for job in self.jobs()["finetune_model"] if (job["run"], job["seed"]) == (run, "0")]
+        if not tasks:
+            reason = f"Run '{run}' has no fine-tuned model: nothing of it can be packaged."
+            raise CairnError(reason, "Name a run that is fine-tuned on a task of sessions.", "runs")
+        return tasks
+
     def seeds(self, run: str) -> range:
         """Seeds of a run."""
         if self.runs[run].method == "container":

@@ -1,0 +1,64 @@
+"""Submission: a row of the leaderboard as container entries, one a task. Asked for by name, never by default.
+
+needs: fine-tuned models of the run, the packages that preprocessing reads
+makes: submission/{run}/{task}/ (build context), with `challenge: {build: sif}` also {task}.sif
+why:   what is sent to a challenge is the very model that was scored, and its card leads back to the raw scans
+"""
+
+RECIPES = ("entry.def", "entry-offline.def", "Dockerfile", "README.md", "predict.py")
+CONTEXT = f"{R}/submission/{{run}}/{{task}}"
+
+
+rule package_entry:
+    """Write the build context of one entry."""
+    input:
+        model=f"{R}/finetune/{{run}}/{{task}}/seed-0/model.safetensors",
+        packages=list(PREPROCESS_PACKAGES.values()),
+        recipes=expand("containers/{name}", name=RECIPES),
+    output:
+        context=directory(CONTEXT),
+        card=f"{CONTEXT}.run.json",
+    log:
+        f"{R}/logs/package_entry/{{run}}-{{task}}.log",
+    benchmark:
+        f"{R}/benchmarks/package_entry/{{run}}-{{task}}.jsonl"
+    wildcard_constraints:
+        task=ON_SESSIONS,
+    conda:
+        "../envs/cairn.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        results=R,
+        code=code_of("package_entry"),
+        pins=pins_of("package_entry"),
+    message:
+        "package {wildcards.run} for {wildcards.task}"
+    shell:
+        "python workflow/scripts/package_entry.py --results {params.results} --run {wildcards.run}"
+        " --task {wildcards.task} --model {input.model} --context {output.context} --card {output.card} > {log} 2>&1"
+
+
+rule build_image:
+    """Build an entry's image by Apptainer."""
+    input:
+        context=CONTEXT,
+        card=f"{CONTEXT}.run.json",
+    output:
+        image=f"{CONTEXT}.sif",
+    log:
+        f"{R}/logs/build_image/{{run}}-{{task}}.log",
+    benchmark:
+        f"{R}/benchmarks/build_image/{{run}}-{{task}}.jsonl"
+    wildcard_constraints:
+        task=ON_SESSIONS,
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    message:
+        "build {wildcards.run} for {wildcards.task}"
+    shell:
+        '(image="$PWD/{output.image}" && cd {input.context} && apptainer build --force "$image" entry.def) > {log} 2>&1'

@@ -1,0 +1,56 @@
+"""The command line of an entry: FOMO25's and FOMO26's arguments in, one file out."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cairn.challenge.bundle import Bundle, open_bundle
+from cairn.challenge.contract import FLAGS, PROBE_FLAG
+from cairn.challenge.predict_case import predict_case
+from cairn.errors import CairnError
+
+REFUSED = 2
+FLAG_OF: Mapping[str, str] = {flag: name for flags in FLAGS.values() for name, flag in flags.items()}
+"""Sequence of each argument of either contract: ``dwi`` and ``dwi_b1000`` are one."""
+
+
+def main(bundle: Path, arguments: Sequence[str] | None = None) -> int:
+    """Predict one case; the exit status: 0, or 2 with one line on the error stream where the input is refused."""
+    parser = argparse.ArgumentParser(description="Predict one case from its raw scans.", allow_abbrev=False)
+    for flag in [*sorted(FLAG_OF), PROBE_FLAG]:
+        parser.add_argument(f"--{flag}", type=Path, metavar="SCAN.nii.gz")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE")
+    given = vars(parser.parse_args(arguments))
+    try:
+        opened = open_bundle(bundle)
+        threads = int(os.environ.get("OMP_NUM_THREADS") or 1)
+        done = predict_case(opened, scans_of(opened, given), given["output"], threads)
+    except CairnError as error:
+        print(f"refused: {error}", file=sys.stderr)
+        return REFUSED
+    for note in done.notes:
+        print(note, file=sys.stderr)
+    return 0
+
+
+def scans_of(bundle: Bundle, given: Mapping[str, Path | None]) -> dict[str, Path]:
+    """Scans by sequence, of arguments by name; a scan without a sequence's name counts as the task's first.
+
+    Raises:
+        CairnError: when two arguments name one sequence (code ``arguments``).
+    """
+    found: dict[str, Path] = {}
+    task = bundle.job.task
+    first = [*task.required, *(name for group in task.any_of for name in group)][0]
+    for flag, name in [*FLAG_OF.items(), (PROBE_FLAG, first)]:
+        path = given.get(flag)
+        if path is None:
+            continue
+        if name in found:
+            raise CairnError(f"--{flag} names {name} a second time.", "Give each sequence once.", "arguments")
+        found[name] = path
+    return found
