@@ -227,9 +227,10 @@ def _time(entry: Entry, tried: Sequence[Tried]) -> Finding:
 
 def _repeatable(tried: Sequence[Tried]) -> Finding:
     """Two runs of a case must agree: a number that cannot be had again cannot be checked."""
-    pairs = [(t.trial.name, *(a.checked for a in t.answers)) for t in tried if t.verdict == OK]
+    again = [(t.trial.name, t.answers[0].checked, t.answers[1].checked) for t in tried if len(t.answers) > 1]
+    pairs = [(n, a, b) for n, a, b in again if a is not None and b is not None and a.ok and b.ok]
     for name, first, second in pairs:
-        if first is None or second is None or first.content == second.content:
+        if first.content == second.content:
             continue
         if first.labels is not None and second.labels is not None:
             how = f"masks differ in {int((first.labels != second.labels).sum())} voxels"

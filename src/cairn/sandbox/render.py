@@ -30,6 +30,7 @@ def environment(image: Image, policy: Policy, more: Mapping[str, str] | None = N
     programs = [f"{place}/bin" for place in image.base if Path(place, "bin/python").exists()]
     return {
         "PATH": ":".join([*programs, PATH]), "HOME": SCRATCH, "TMPDIR": SCRATCH, "LANG": "C.UTF-8",
+        "USER": "entry", "LOGNAME": "entry",  # MONAI asks, and the user may have no name
         "OMP_NUM_THREADS": threads, "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": threads, **(more or {}),
     }  # fmt: skip
 
