@@ -64,18 +64,15 @@ VERDICTS = {"ok", "nan", "not-nifti", "failed", "not-a-file", "memory"}
 
 
 def write_image(folder: Path, program: str) -> Path:
-    """A root folder with this machine's own Python in it."""
+    """A root folder with a program in it; system and Python are this machine's."""
     (folder / "app").mkdir(parents=True)
     (folder / "app/predict.py").write_text(program)
-    python = folder / "opt/venv/bin/python"
-    python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
-    python.chmod(0o755)
     return folder
 
 
 def base() -> list[str]:
-    places = ["/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache", sys.base_prefix, sys.prefix]
+    """The environment's Python first: it is the one that has nibabel."""
+    places = [sys.prefix, sys.base_prefix, "/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache"]
     return list(dict.fromkeys(os.path.abspath(p) for p in places if os.path.lexists(p)))
 
 
