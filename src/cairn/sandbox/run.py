@@ -19,7 +19,7 @@ from cairn.sandbox.cage import cage
 from cairn.sandbox.image import Image
 from cairn.sandbox.policy import Policy
 from cairn.sandbox.render import ENGINES, TOOLS, bubblewrap, environment
-from cairn.sandbox.start import start, start_bubblewrap
+from cairn.sandbox.start import no_sandbox, start, start_bubblewrap
 from cairn.sandbox.watch import Log, Stopped, end, measure, watch
 
 Verdict = Stopped | Literal["ok", "failed", "start"]
@@ -34,6 +34,7 @@ SENTENCES: Mapping[Verdict, str] = {
     "start": "It could not be started: {log}",
 }
 """What the entrant is told."""
+NO_COMMAND = "bwrap: execvp "
 NO_START = (125, 126, 127)  # of engines and shells: not found, or nothing that this machine can execute
 
 
@@ -108,19 +109,21 @@ def run_case(
     with _fresh(output) as place, cage(policy, groups) as limits:
         if name == "bubblewrap":
             inner = partial(bubblewrap, image, policy, command, inputs, place, variables)
-            child = start_bubblewrap(lambda at: inner(at=at), place, policy, limits)
+            started = start_bubblewrap(lambda at: inner(at=at), place, policy, limits)
         else:
             if limits is None and not os.geteuid():
                 reason = f"{name} as root: nothing limits the processes where no control group can be made."
                 raise CairnError(reason, "Run as an ordinary user, or with bubblewrap.", "engine")
-            child = start(ENGINES[name](image, policy, command, inputs, place, variables), policy, limits)
-        began = time.monotonic()
+            started = start(ENGINES[name](image, policy, command, inputs, place, variables), policy, limits)
+        began, child = time.monotonic(), started.child
         log = Log(child.stdout, policy.log_kb << 10)
         try:
             stopped, peak = watch(child, place, policy, limits, log)
         finally:
             end(child, limits)
         wall = time.monotonic() - began
+        if started.never_ran() and stopped is None and not log.text().startswith(NO_COMMAND):
+            raise no_sandbox(log.text())
         if limits is not None:
             peak = max(peak, limits.peak_mb())
             refused: Stopped | None = "processes" if limits.out_of_processes() else None

@@ -17,6 +17,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from cairn.errors import CairnError
@@ -30,6 +31,22 @@ START_S = 30.0
 DESCRIPTORS = 1024
 NEEDED = ("setpriv", "prlimit")
 Inner = Callable[[Callable[[Path], str]], Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Started:
+    """An engine that runs, and what it says of itself: a pipe that must stay open as long as it runs."""
+
+    child: subprocess.Popen[bytes]
+    said: int | None = None
+
+    def never_ran(self) -> bool:
+        """Of an engine that has ended: whether it gave up before the entry's command. Call once; it closes the pipe."""
+        if self.said is None:
+            return False
+        with os.fdopen(self.said, "rb") as said:
+            os.set_blocking(self.said, False)
+            return b'"exit-code"' not in (said.read() or b"")
 
 
 class Staged:
@@ -56,7 +73,7 @@ class Staged:
         ]  # fmt: skip
 
 
-def start_bubblewrap(inner: Inner, output: Path, policy: Policy, limits: Cage | None) -> subprocess.Popen[bytes]:
+def start_bubblewrap(inner: Inner, output: Path, policy: Policy, limits: Cage | None) -> Started:
     """Start an entry under bubblewrap.
 
     Args:
@@ -75,8 +92,9 @@ def start_bubblewrap(inner: Inner, output: Path, policy: Policy, limits: Cage | 
     staged = Staged(output)
     line = list(inner(staged if root else str))
     with contextlib.ExitStack() as open_files:
-        said, status = _pipe(open_files)
-        held, go = _pipe(open_files)
+        (said, status), (held, go) = os.pipe(), os.pipe()
+        for number in (status, held, go):
+            open_files.callback(os.close, number)
         handed = {"--json-status-fd": status, "--block-fd": held}
         if rules := program():
             file = open_files.enter_context(tempfile.TemporaryFile())
@@ -84,36 +102,29 @@ def start_bubblewrap(inner: Inner, output: Path, policy: Policy, limits: Cage | 
             file.seek(0)
             handed["--seccomp"] = file.fileno()
         line[1:1] = [part for name, number in handed.items() for part in (name, str(number))]
-        child = start(staged.around(line) if root else line, policy, limits, tuple(handed.values()))
+        child = start(staged.around(line) if root else line, policy, limits, tuple(handed.values())).child
         try:
             _limit(_first(child, said), policy, root)
             os.write(go, b".")
         except BaseException:
             child.kill()
             child.wait()
+            os.close(said)
             raise
-    return child
+    return Started(child, said)
 
 
-def start(
-    line: Sequence[str], policy: Policy, limits: Cage | None, handed: Sequence[int] = ()
-) -> subprocess.Popen[bytes]:
+def start(line: Sequence[str], policy: Policy, limits: Cage | None, handed: Sequence[int] = ()) -> Started:
     """Start an engine, in its control groups and with limits on sizes; it sees none of our environment but the path."""
-    return subprocess.Popen(
+    child = subprocess.Popen(
         line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         preexec_fn=_prepare(policy, limits), env=_environment(), pass_fds=handed,
     )  # fmt: skip
+    return Started(child)
 
 
 def _environment() -> Mapping[str, str]:
     return {"PATH": os.environ.get("PATH", "")}
-
-
-def _pipe(open_files: contextlib.ExitStack) -> tuple[int, int]:
-    ends = os.pipe()
-    for end in ends:
-        open_files.callback(os.close, end)
-    return ends
 
 
 def _first(child: subprocess.Popen[bytes], said: int) -> int:
@@ -133,9 +144,13 @@ def _first(child: subprocess.Popen[bytes], said: int) -> int:
 def _refused(child: subprocess.Popen[bytes]) -> CairnError:
     assert child.stdout is not None
     with child.stdout as pipe:
-        why = pipe.read(2000).decode("utf-8", "replace").strip()
+        return no_sandbox(pipe.read(2000).decode("utf-8", "replace"))
+
+
+def no_sandbox(said: str) -> CairnError:
+    """What to tell the organiser when bubblewrap gave up."""
     return CairnError(
-        f"bubblewrap cannot make a sandbox here ({why}).",
+        f"bubblewrap cannot make a sandbox here ({said.strip()[-300:]}).",
         "It needs version 0.8 or newer and user namespaces (docs/how-to/run-a-challenge.md).", "engine",
     )  # fmt: skip
 
