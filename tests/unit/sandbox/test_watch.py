@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 
 import psutil
 import pytest
@@ -56,14 +55,20 @@ def test_files_without_a_name_are_counted_once(tmp_path):
 
 @pytest.mark.parametrize("kind", ["MAP_PRIVATE", "MAP_SHARED"])
 def test_memory_of_children_is_counted(kind):
-    code = f"import mmap, os; m = mmap.mmap(-1, 64 << 20, mmap.{kind}); m.write(b'x' * (64 << 20)); os.fork(); m[::4096]; input()"
-    with subprocess.Popen([sys.executable, "-c", f"print(1, flush=True); {code}"], stdin=subprocess.PIPE) as child:
+    code = f"""
+import mmap, os
+m = mmap.mmap(-1, 64 << 20, mmap.{kind})
+m.write(b"x" * (64 << 20))
+os.fork()
+m[::4096]
+print("ready", flush=True)
+input()
+"""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], **pipes) as child:
+        child.stdout.readline(), child.stdout.readline()
+        below = [psutil.Process(child.pid), *tree(child.pid)]
         try:
-            for _ in range(200):
-                below = [psutil.Process(child.pid), *tree(child.pid)]
-                if len(below) == 2:
-                    break
-                time.sleep(0.05)
             apart, tasks = use(below, 1e9)
             shared, _ = use(below, 1)
         finally:
