@@ -1,6 +1,6 @@
 """Memory and processes of a whole tree, by the kernel's control groups, where this process may make one.
 
-Version 2: below its own group or beside it, where that was delegated (``systemd-run -p Delegate=yes``). Version 1
+Version 2: beside its own group or below it, where that was delegated (``systemd-run -p DelegateSubgroup=``). Version 1
 knows no delegation: in those of the hierarchies ``memory`` and ``pids`` where its own group is the root, so that an
 entry never leaves the limits that a batch system has set. Elsewhere none, and `cairn.sandbox.watch` counts by itself,
 more coarsely: what a process holds without mapping it goes unseen.
@@ -74,7 +74,10 @@ def _make(policy: Policy) -> Cage | None:
     memory, pids = str(policy.memory_mb << 20), str(policy.processes)
     if (ROOT / "cgroup.controllers").is_file():
         limits = {"memory.max": memory, "memory.swap.max": "0", "pids.max": pids}
-        return next((made for place in _delegated() if (made := _try({place / name: limits}))), None)
+        for place in _delegated():
+            if made := _try({place / name: limits}):
+                return made
+        return None
     roots = [line.split(":")[1] for line in _lines(GROUPS) if line.endswith(":/")]
     plans = {"memory": {"memory.limit_in_bytes": memory}, "pids": {"pids.max": pids}}
     return _try({ROOT / kind / name: limits for kind, limits in plans.items() if kind in roots})
@@ -83,7 +86,11 @@ def _make(policy: Policy) -> Cage | None:
 def _delegated() -> list[Path]:
     """Groups of version 2 below which this process may make others: its own, the one above."""
     own = ROOT / next((line[3:] for line in _lines(GROUPS) if line.startswith("0::")), "/").lstrip("/")
-    return [place for place in (own, own.parent) if place == ROOT or (ROOT in place.parents and _is_delegated(place))]
+    found = [place for place in (own.parent, own) if ROOT in place.parents and _is_delegated(place)]
+    for place in found:
+        with contextlib.suppress(OSError):  # refused where processes live in it
+            (place / "cgroup.subtree_control").write_text("+memory +pids")
+    return [*found, *([ROOT] if own == ROOT else [])]
 
 
 def _is_delegated(place: Path) -> bool:

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Literal
 
 from cairn.errors import CairnError
-from cairn.sandbox.cage import cage
+from cairn.sandbox.cage import Cage, cage
 from cairn.sandbox.image import Image
 from cairn.sandbox.policy import Policy
-from cairn.sandbox.render import ENGINES, TOOLS, bubblewrap, environment
-from cairn.sandbox.start import no_sandbox, start, start_bubblewrap
+from cairn.sandbox.render import ENGINES, TOOLS, environment
+from cairn.sandbox.start import Started, no_sandbox, start, start_bubblewrap
 from cairn.sandbox.watch import Log, Stopped, end, measure, watch
 
 Verdict = Stopped | Literal["ok", "failed", "start"]
@@ -107,20 +107,14 @@ def run_case(
     if not os.geteuid():
         _check_readable(inputs)
     with _fresh(output) as place, cage(policy, groups) as limits:
-        if name == "bubblewrap":
-            inner = partial(bubblewrap, image, policy, command, inputs, place, variables)
-            started = start_bubblewrap(lambda at: inner(at=at), place, policy, limits)
-        else:
-            if limits is None and not os.geteuid():
-                reason = f"{name} as root: nothing limits the processes where no control group can be made."
-                raise CairnError(reason, "Run as an ordinary user, or with bubblewrap.", "engine")
-            started = start(ENGINES[name](image, policy, command, inputs, place, variables), policy, limits)
-        began, child = time.monotonic(), started.child
-        log = Log(child.stdout, policy.log_kb << 10)
-        try:
-            stopped, peak = watch(child, place, policy, limits, log)
-        finally:
-            end(child, limits)
+        call = partial(ENGINES[name], image, policy, command, inputs, place, variables)
+        with _started(name, call, place, policy, limits) as started:
+            began, child = time.monotonic(), started.child
+            log = Log(child.stdout, policy.log_kb << 10)
+            try:
+                stopped, peak = watch(child, place, policy, limits, log)
+            finally:
+                end(child, limits)
         wall = time.monotonic() - began
         if started.never_ran() and stopped is None and not log.text().startswith(NO_COMMAND):
             raise no_sandbox(log.text())
@@ -129,9 +123,31 @@ def run_case(
             refused: Stopped | None = "processes" if limits.out_of_processes() else None
             stopped = stopped or ("memory" if limits.out_of_memory() else refused)
         left, count = measure(place, policy.output_files)
-        if left > policy.output_mb << 20 or count > policy.output_files:
+        if stopped == "output-size" or left > policy.output_mb << 20 or count > policy.output_files:
             stopped = stopped or "output-size"
+            _empty(place)
     return _outcome(policy, stopped, child.returncode, wall, peak, log.text(), left)
+
+
+@contextmanager
+def _started(
+    name: str, call: Callable[..., list[str]], place: Path, policy: Policy, limits: Cage | None
+) -> Iterator[Started]:
+    """The engine at work. Docker's own program is no more than a messenger, so its container is ended by name."""
+    if name == "bubblewrap":
+        yield start_bubblewrap(lambda at: call(at=at), place, policy, limits)
+        return
+    if limits is None and name == "apptainer" and not os.geteuid():
+        reason = "Apptainer as root: nothing limits the processes where no control group can be made."
+        raise CairnError(reason, "Run as an ordinary user, or with bubblewrap.", "engine")
+    line, called = call(), place.parent.name.strip(".")
+    if name in ("docker", "podman"):
+        line[2:2] = ["--name", called]
+    try:
+        yield start(line, policy, limits)
+    finally:
+        if name in ("docker", "podman"):
+            _system(name, "rm", "--force", called)
 
 
 def _outcome(
@@ -167,10 +183,20 @@ def _fresh(output: Path) -> Iterator[Path]:
         place.mkdir()
         place.chmod(0o755 if os.geteuid() else 0o777)  # the nobody of root, and Apptainer's, is somebody else
         yield place
-        # The tools of the system follow no link, and go down as far as an entry may have dug.
-        subprocess.run(["chmod", "-R", "u+rwX,go-w,ug-s", str(place)], check=True, capture_output=True)
+        _system("chmod", "-R", "u+rwX,go-w,ug-s", str(place))
         if not os.geteuid():
-            subprocess.run(["chown", "-R", "-h", "-P", "0:0", str(place)], check=True, capture_output=True)
+            _system("chown", "-R", "-h", "-P", "0:0", str(place))
         place.rename(output)
     finally:
-        subprocess.run(["rm", "-rf", "--", str(closed)], check=False, capture_output=True)
+        _system("rm", "-rf", str(closed))
+
+
+def _empty(place: Path) -> None:
+    _system("chmod", "-R", "u+rwX", str(place))
+    _system("rm", "-rf", str(place))
+    place.mkdir()
+
+
+def _system(*line: str) -> None:
+    """A tool of the system, on a tree that a stranger made: it follows no link, and goes as deep as he has dug."""
+    subprocess.run(line, check=False, capture_output=True)
