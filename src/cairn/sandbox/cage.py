@@ -51,8 +51,9 @@ class Cage:
     def kill(self) -> None:
         """End every process in it."""
         for folder in self.folders:
-            with contextlib.suppress(OSError):
-                (folder / "cgroup.kill").write_text("1")
+            if (folder / "cgroup.kill").exists():
+                with contextlib.suppress(OSError):
+                    (folder / "cgroup.kill").write_text("1")
             for pid in _lines(folder / "cgroup.procs"):
                 with contextlib.suppress(OSError):
                     os.kill(int(pid), 9)
