@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not (ROOT and shutil.which("apptainer")), reason="needs apptainer and CAIRN_TEST_ROOT"),
 ]
-LIMITED_BY_OTHERS = {"fills-scratch", "makes-a-namespace"}  # by Apptainer's own configuration, and the kernel's
+LIMITED_BY_OTHERS = {"fills-scratch"}  # by Apptainer's own configuration
 PLAIN = [n for n, e in ENTRIES.items() if e.kind == "classification" and n not in LIMITED_BY_OTHERS]
 
 

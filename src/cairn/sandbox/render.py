@@ -75,11 +75,13 @@ def _root(image: Image, at: Callable[[Path], str]) -> list[str]:
 
 
 def apptainer(
-    image: Image, policy: Policy, command: Sequence[str], inputs: Path, output: Path, variables: Mapping[str, str]
-) -> list[str]:
+    image: Image, policy: Policy, command: Sequence[str], inputs: Path, output: Path, variables: Mapping[str, str],
+    rules: Path | None = None,
+) -> list[str]:  # fmt: skip
     """Command line of Apptainer, for a ``.sif`` file or a root folder (a "sandbox").
 
     Memory and processes are the business of `cairn.sandbox.cage`: Apptainer's own limits ask for systemd.
+    ``rules`` is a file with `cairn.sandbox.seccomp.profile`.
 
     Raises:
         CairnError: for a path that its bind syntax cannot hold.
@@ -94,6 +96,7 @@ def apptainer(
     ]  # fmt: skip
     line += ["--nv"] if policy.gpu else []
     line += [] if os.geteuid() else ["--security", f"uid:{NOBODY},gid:{NOBODY}"]  # else it keeps the caller's
+    line += ["--security", f"seccomp:{rules}"] if rules else []
     given = {name: value for name, value in variables.items() if name != "HOME"}  # Apptainer's own
     line += [part for name, value in sorted(given.items()) for part in ("--env", f"{name}={value}")]
     return [*line, image.path, *command]
@@ -135,5 +138,7 @@ def podman(
     return docker(image, policy, command, inputs, output, variables, "podman")
 
 
-ENGINES = MappingProxyType({"bubblewrap": bubblewrap, "apptainer": apptainer, "docker": docker, "podman": podman})
+ENGINES: Mapping[str, Callable[..., list[str]]] = MappingProxyType(
+    {"bubblewrap": bubblewrap, "apptainer": apptainer, "docker": docker, "podman": podman}
+)
 """By name: what renders a call."""

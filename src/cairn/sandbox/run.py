@@ -19,6 +19,7 @@ from cairn.sandbox.cage import Cage, cage
 from cairn.sandbox.image import Image
 from cairn.sandbox.policy import Policy
 from cairn.sandbox.render import ENGINES, TOOLS, environment
+from cairn.sandbox.seccomp import profile
 from cairn.sandbox.start import Started, no_sandbox, start, start_bubblewrap
 from cairn.sandbox.watch import Log, Stopped, end, measure, watch
 
@@ -137,17 +138,20 @@ def _started(
     if name == "bubblewrap":
         yield start_bubblewrap(lambda at: call(at=at), place, policy, limits)
         return
-    if limits is None and name == "apptainer" and not os.geteuid():
-        reason = "Apptainer as root: nothing limits the processes where no control group can be made."
-        raise CairnError(reason, "Run as an ordinary user, or with bubblewrap.", "engine")
+    if name == "apptainer":
+        if limits is None and not os.geteuid():
+            reason = "Apptainer as root: nothing limits the processes where no control group can be made."
+            raise CairnError(reason, "Run as an ordinary user, or with bubblewrap.", "engine")
+        rules = place.with_name("rules.json")
+        rules.write_text(profile(), encoding="utf-8")
+        yield start(call(rules=rules), policy, limits)
+        return
     line, called = call(), place.parent.name.strip(".")
-    if name in ("docker", "podman"):
-        line[2:2] = ["--name", called]
+    line[2:2] = ["--name", called]
     try:
         yield start(line, policy, limits)
     finally:
-        if name in ("docker", "podman"):
-            _system(name, "rm", "--force", called)
+        _system(name, "rm", "--force", called)
 
 
 def _outcome(

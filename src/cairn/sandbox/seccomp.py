@@ -1,4 +1,4 @@
-"""A filter of system calls for bubblewrap: what namespaces do not separate, or hide from who counts.
+"""A filter of system calls for bubblewrap and Apptainer: what namespaces do not separate, or hide from who counts.
 
 Keyrings belong to the user and not to a namespace, so that two entries could meet there. Memory in a ``memfd`` or a
 System V segment is nobody's until it is mapped, and goes unseen where no control group counts. The rest is attack
@@ -9,6 +9,7 @@ surface of the kernel that no program of the field needs. As a list of refusals,
 from __future__ import annotations
 
 import errno
+import json
 import platform
 import struct
 from collections.abc import Mapping
@@ -77,6 +78,27 @@ def program(machine: str = "") -> bytes | None:
     lines += _argument(known.ioctl, 1, terminal)
     lines += _argument(known.prctl, 0, [_line(EQUAL, SET_DUMPABLE, 0, 1), _refuse(errno.EPERM)])
     return b"".join([*lines, _line(RETURN, ALLOW)])
+
+
+def profile() -> str:
+    """The filter as a profile of the OCI's, for Apptainer.
+
+    It answers EPERM to all that it refuses, so ``clone3`` stays open: without ENOSYS there would be no threads.
+    """
+    names = [*FORBIDDEN, *(name for name in ABSENT if name != "clone3")]
+    refused = {"action": "SCMP_ACT_ERRNO"}
+    rules: list[dict[str, object]] = [{"names": names, **refused}]
+    for bit in (1 << n for n in range(32) if NAMESPACES >> n & 1):
+        same = {"index": 0, "value": bit, "valueTwo": bit, "op": "SCMP_CMP_MASKED_EQ"}
+        rules.append({"names": ["clone"], **refused, "args": [same]})
+    for request in (TYPE_FOR_OTHERS, CONSOLE):
+        rules.append({"names": ["ioctl"], **refused, "args": [_is(1, request)]})
+    rules.append({"names": ["prctl"], **refused, "args": [_is(0, SET_DUMPABLE)]})
+    return json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": rules})
+
+
+def _is(index: int, value: int) -> dict[str, object]:
+    return {"index": index, "value": value, "op": "SCMP_CMP_EQ"}
 
 
 def _argument(call: int, number: int, judged: list[bytes]) -> list[bytes]:

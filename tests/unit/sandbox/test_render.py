@@ -51,10 +51,12 @@ def test_bubblewrap_with_folders_shown_elsewhere(root):
 
 def test_apptainer(monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    line = render.apptainer(Image("/a.sif", "sif"), POLICY.model_copy(update={"gpu": True}), COMMAND, *PLACES, GIVEN)
+    policy, rules = POLICY.model_copy(update={"gpu": True}), Path("/work/rules.json")
+    line = render.apptainer(Image("/a.sif", "sif"), policy, COMMAND, *PLACES, GIVEN, rules)
     assert line == [
         *words("apptainer exec --containall --cleanenv --no-home --no-eval --no-privs --net --network none"),
         *words("--hostname entry --bind /work/in:/input:ro --bind /work/out:/output:rw --pwd /tmp --nv"),
+        *words("--security seccomp:/work/rules.json"),
         *("--env", "A=b c", "--env", "PATH=/bin", "/a.sif"),
         *COMMAND,
     ]

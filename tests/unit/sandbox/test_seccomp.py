@@ -1,10 +1,11 @@
 """Guards the filter of system calls, read by a small machine of its own."""
 
+import json
 import struct
 
 import pytest
 
-from cairn.sandbox.seccomp import ABSENT, FORBIDDEN, MACHINES, NAMESPACES, program
+from cairn.sandbox.seccomp import ABSENT, FORBIDDEN, MACHINES, NAMESPACES, profile, program
 
 ALLOWED, DENIED, UNKNOWN = 0x7FFF0000, 0x50001, 0x50026  # EPERM, ENOSYS
 
@@ -52,3 +53,10 @@ def test_foreign_calls_are_refused():
     assert judge("x86_64", 1 | 0x40000000) == DENIED  # x32
     assert judge("x86_64", 1) == ALLOWED  # write
     assert program("riscv64") is None
+
+
+def test_the_profile_refuses_the_same_but_for_threads():
+    rules = json.loads(profile())["syscalls"]
+    assert {*FORBIDDEN, *ABSENT} - set(rules[0]["names"]) == {"clone3"}
+    flags = [rule["args"][0]["value"] for rule in rules if rule["names"] == ["clone"]]
+    assert sum(flags) == NAMESPACES
