@@ -1,7 +1,7 @@
 """Submission: a row of the leaderboard as container entries, one a task. Asked for by name, never by default.
 
 needs: fine-tuned models of the run, the packages that preprocessing reads
-makes: submission/{run}/{task}/ (build context), with `challenge: {build: sif}` also {task}.sif
+makes: submission/{run}/{task}/ (build context), with `challenge: {build: sif}` also {task}.sif, and cards
 why:   what is sent to a challenge is the very model that was scored, and its card leads back to the raw scans
 """
 
@@ -13,6 +13,9 @@ rule package_entry:
     """Write the build context of one entry."""
     input:
         model=f"{R}/finetune/{{run}}/{{task}}/seed-0/model.safetensors",
+        trained=f"{R}/finetune/{{run}}/{{task}}/seed-0/run.json",
+        shards=lambda w: shard_files(PLAN.train_data(w.run, w.task), SHARD_INDEX),
+        prepared=lambda w: shard_files(PLAN.train_data(w.run, w.task), f"{SHARD}.run.json"),
         packages=list(PREPROCESS_PACKAGES.values()),
         recipes=expand("containers/{name}", name=RECIPES),
     output:
@@ -32,13 +35,15 @@ rule package_entry:
         runtime=30,
     params:
         results=R,
+        app=code_hash(BASE / "containers" / "predict.py", BASE / "src"),
         code=code_of("package_entry"),
         pins=pins_of("package_entry"),
     message:
         "package {wildcards.run} for {wildcards.task}"
     shell:
         "python workflow/scripts/package_entry.py --results {params.results} --run {wildcards.run}"
-        " --task {wildcards.task} --model {input.model} --context {output.context} --card {output.card} > {log} 2>&1"
+        " --task {wildcards.task} --model {input.model} --shards {input.shards:q} --packages {input.packages:q}"
+        " --context {output.context} --card {output.card} > {log} 2>&1"
 
 
 rule build_image:
@@ -48,17 +53,24 @@ rule build_image:
         card=f"{CONTEXT}.run.json",
     output:
         image=f"{CONTEXT}.sif",
+        card=f"{CONTEXT}.sif.run.json",
     log:
         f"{R}/logs/build_image/{{run}}-{{task}}.log",
     benchmark:
         f"{R}/benchmarks/build_image/{{run}}-{{task}}.jsonl"
     wildcard_constraints:
         task=ON_SESSIONS,
+    conda:
+        "../envs/cairn.yaml"
     threads: 1
     resources:
         mem_mb=4000,
         runtime=60,
+    params:
+        code=code_of("build_image"),
+        pins=pins_of("build_image"),
     message:
         "build {wildcards.run} for {wildcards.task}"
     shell:
-        '(image="$PWD/{output.image}" && cd {input.context} && apptainer build --force "$image" entry.def) > {log} 2>&1'
+        "python workflow/scripts/build_image.py --context {input.context} --image {output.image} --card {output.card}"
+        " > {log} 2>&1"

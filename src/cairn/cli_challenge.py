@@ -10,7 +10,6 @@ import typer
 from cairn.errors import CairnError
 
 Scan = Annotated[Path | None, typer.Option(help="A scan, NIfTI.")]
-Row = Annotated[str, typer.Option(help="Row of the leaderboard.")]
 Experiment = Annotated[
     str, typer.Option("--experiment", "-e", help="Folder under results/; needed where there are several.")
 ]
@@ -25,14 +24,14 @@ def register(app: typer.Typer) -> None:
 
 
 def predict(
-    task: Annotated[str, typer.Option(help="Task; with --bundle its own.")] = "",
-    out: Annotated[Path, typer.Option(help="The answer: .txt, .nii.gz or .npy.")] = Path(),
-    run: Row = "",
+    out: Annotated[Path, typer.Option("--out", "--output", help="The answer: .txt, .nii.gz or .npy.")],
+    task: Annotated[str, typer.Option(help="Task; a bundle has its own.")] = "",
+    run: Annotated[str, typer.Option(help="Row of the leaderboard; default: the first of the task.")] = "",
     experiment: Experiment = "",
     seed: Seed = 0,
     bundle: Annotated[Path | None, typer.Option(help="A bundle, instead of a finished experiment.")] = None,
-    picture: Annotated[Path | None, typer.Option(help="A PNG file: the scans with the answer.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "cpu",
+    picture: Annotated[Path | None, typer.Option(help="A PNG file: the stripped scans with the answer.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda; default: as the experiment says.")] = "",
     flair: Scan = None,
     adc: Scan = None,
     dwi: Annotated[Path | None, typer.Option("--dwi", "--dwi_b1000", help="A scan, NIfTI.")] = None,
@@ -42,35 +41,45 @@ def predict(
     t2: Scan = None,
     t1c: Scan = None,
     pd: Scan = None,
+    scan: Annotated[Path | None, typer.Option("--input", help="A scan; counts as the task's first sequence.")] = None,
 ) -> None:
     """Predict one case from its raw scans, as a container does: any of the task's sequences, in any order.
 
     Takes the model of a finished experiment's row, or a bundle. A bad scan is refused with what to do; no answer is
-    written by halves.
+    written by halves. For research: no answer is fit for a patient.
     """
-    from cairn.challenge.bundle import bundle_of, open_bundle
+    import os
+
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # as in the pipeline, before NumPy is imported
+    from cairn.challenge.bundle import open_bundle
     from cairn.challenge.command import scans_of
+    from cairn.challenge.finished import best_run, bundle_of
     from cairn.challenge.picture import draw
     from cairn.challenge.predict_case import predict_case
     from cairn.cli import results_of
 
-    if out == Path():
-        raise CairnError("Where does the answer go?", "Name a file: --out.", "arguments")
-    if bundle is None and not (task and run):
-        raise CairnError("Which model?", "Name --task and --run, or a --bundle.", "arguments")
-    if device not in ("auto", "cpu", "cuda"):
+    if device not in ("", "auto", "cpu", "cuda"):
         raise CairnError(f"No device '{device}'.", "Name auto, cpu or cuda.", "arguments")
-    opened = open_bundle(bundle) if bundle else bundle_of(results_of(experiment), run, task, seed)
+    if bundle:
+        opened = open_bundle(bundle)
+        if task and task != opened.job.task.name:
+            raise CairnError(f"{bundle}: answers '{opened.job.task.name}'.", "Leave --task out.", "arguments")
+    elif task:
+        results = results_of(experiment)
+        opened = bundle_of(results, run or best_run(results, task), task, seed)
+    else:
+        raise CairnError("Which task?", "Name a --task, or a --bundle.", "arguments")
     given = {
         "flair": flair, "adc": adc, "dwi": dwi, "t2s": t2s, "swi": swi, "t1": t1, "t2": t2, "t1c": t1c, "pd": pd,
+        "input": scan,
     }  # fmt: skip
-    done = predict_case(opened, scans_of(opened, given), out, device=device)  # type: ignore[arg-type]
+    done = predict_case(opened, scans_of(opened, given), out, device=device or None)  # type: ignore[arg-type]
     for note in done.notes:
         typer.echo(note, err=True)
     told = f": {done.value}" if done.value else ""
-    typer.echo(f"{out}{told} ({opened.title}, from {', '.join(done.used)})")
+    typer.echo(f"{out}{told} (run {opened.job.run}, from {', '.join(done.used)})")
     if picture:
-        draw(done, opened.job.task, opened.title, out, picture)
+        draw(done, opened.job, out, picture)
         typer.echo(f"{picture}")
 
 
@@ -81,20 +90,26 @@ def package(
     experiment: Experiment = "",
     seed: Seed = 0,
     sif: Annotated[Path | None, typer.Option(help="Build this image too, by Apptainer.")] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Build from base.sif and wheels/ in the folder.")] = False,
+    offline: Annotated[
+        str, typer.Option(help="With --sif, build without a network: 'BASE.sif:WHEELS', an image and a folder.")
+    ] = "",
 ) -> None:
     """Make a container entry of a row: a build context for Apptainer and Docker, and with --sif the image."""
-    from cairn.challenge.bundle import bundle_of
-    from cairn.challenge.package import build
+    from cairn.challenge.finished import bundle_of
+    from cairn.challenge.package import build, machine_base
     from cairn.challenge.package import package as write
     from cairn.cli import results_of
 
     card = write(bundle_of(results_of(experiment), run, task, seed), out, Path())
     typer.echo(f"{out}: {card['app_mb']} MB beside Python and its packages.")
     if sif:
-        size = build(out, sif, "entry-offline.def" if offline else "entry.def")
+        base, _, wheels = offline.partition(":")
+        size = build(out, sif, (Path(base), Path(wheels)) if offline else None)
         typer.echo(f"{sif}: {size:.0f} MB.")
-    typer.echo(f"Try it: cairn validate {sif or out} --task {task}")
+        typer.echo(f"Try it: cairn validate {sif} --task {task}")
+    else:
+        lent = " ".join(f"--base {place}" for place in machine_base())
+        typer.echo(f"Try it on this machine's Python: cairn validate {out} --task {task} {lent}")
 
 
 def validate(

@@ -19,9 +19,9 @@ from typing import Any
 from cairn.config.base import parse
 from cairn.config.preprocess import PreprocessConfig
 from cairn.errors import CairnError
-from cairn.io.atomic import read_json, sha256, write_json
+from cairn.io.atomic import sha256, write_json
 from cairn.predict.run import PredictJob
-from cairn.preprocess.resources import BRAIN_FILE, Resources, brain_template
+from cairn.preprocess.resources import ARCHIVE_OF, BRAIN_FILE, brain_template
 
 FORMAT = 1
 CARD, MODEL, RESOURCES = "bundle.json", "model.safetensors", "resources"
@@ -36,7 +36,6 @@ class Bundle:
         preprocess: the settings that its training scans went through.
         model: the weights.
         resources: folder of what preprocessing needs of packages.
-        title: of the run, for people.
         model_sha256: of the weights.
     """
 
@@ -44,63 +43,30 @@ class Bundle:
     preprocess: PreprocessConfig
     model: Path
     resources: Path
-    title: str
     model_sha256: str
-
-
-def bundle_of(results: Path, run: str, task: str, seed: int = 0) -> Bundle:
-    """The model of a finished experiment, where it lies.
-
-    Args:
-        results: ``results/{experiment}``.
-        run: row of the leaderboard.
-        task: task.
-        seed: repetition.
-
-    Raises:
-        CairnError: when the experiment has no such model, naming those that it has (code ``unknown``).
-    """
-    folder = results / "finetune" / run / task / f"seed-{seed}"
-    card = folder / "run.json"
-    if not card.is_file():
-        known = sorted({"/".join(p.parts[-4:-2]) for p in (results / "finetune").glob("*/*/seed-*/run.json")})
-        raise CairnError(
-            f"{results}: no model of run '{run}' for task '{task}', seed {seed}.",
-            f"It has: {', '.join(known) or 'none; run `snakemake --cores all`'}.", "unknown",
-        )  # fmt: skip
-    made = read_json(card)
-    job = {name: made["config"][name] for name in PredictJob.model_fields if name in made["config"]}
-    whole = read_json(results / "config.json")
-    titles = {row["run"]: row["label"] for row in _board(results)}
-    return Bundle(
-        parse(PredictJob, job | {"seed": seed}), parse(PreprocessConfig, whole.get("preprocess", {})),
-        folder / MODEL, results.parent / "resources/packages", titles.get(run, run),
-        made["outputs"][(folder / MODEL).as_posix()],
-    )  # fmt: skip
-
-
-def _board(results: Path) -> list[dict[str, Any]]:
-    path = results / "leaderboard/leaderboard.json"
-    return list(read_json(path)["rows"]) if path.is_file() else []
 
 
 def write_bundle(bundle: Bundle, out: Path) -> dict[str, str]:
     """Copy a bundle into the new folder ``out``; the SHA-256 of every file, by its name there.
 
     Raises:
-        CairnError: when the model is not the one that the card names (code ``tampered``).
+        CairnError: when the model is not the one that the card names (code ``tampered``), or an archive that
+            preprocessing needs is not there (``resource``).
     """
     (out / RESOURCES).mkdir(parents=True)
     shutil.copyfile(bundle.model, out / MODEL)
-    for archive in Resources(bundle.resources).archives:
-        shutil.copyfile(archive, out / RESOURCES / archive.name)
+    archive = ARCHIVE_OF.get(bundle.preprocess.strip.method)
+    if archive and not (bundle.resources / archive).is_file():
+        raise CairnError(f"{bundle.resources / archive}: not there.", "Run the target 'fetch'.", "resource")
+    if archive:
+        shutil.copyfile(bundle.resources / archive, out / RESOURCES / archive)
     shutil.copyfile(brain_template(bundle.resources), out / RESOURCES / BRAIN_FILE)
     files = {p.relative_to(out).as_posix(): sha256(p) for p in sorted(out.rglob("*")) if p.is_file()}
     if files[MODEL] != bundle.model_sha256:
         reason = f"{bundle.model}: not the model that its card names."
         raise CairnError(reason, "Run `cairn restore`, then the workflow.", "tampered")
     write_json(out / CARD, {
-        "format": FORMAT, "title": bundle.title, "job": bundle.job.model_dump(mode="json"),
+        "format": FORMAT, "job": bundle.job.model_dump(mode="json"),
         "preprocess": bundle.preprocess.model_dump(mode="json"), "files": files,
     })  # fmt: skip
     return files | {CARD: sha256(out / CARD)}
@@ -126,5 +92,5 @@ def open_bundle(folder: Path) -> Bundle:
             raise CairnError(f"{folder / name}: missing or altered.", "Make the bundle again.", "bundle")
     return Bundle(
         parse(PredictJob, card["job"]), parse(PreprocessConfig, card["preprocess"]), folder / MODEL,
-        folder / RESOURCES, card["title"], card["files"][MODEL],
+        folder / RESOURCES, card["files"][MODEL],
     )  # fmt: skip

@@ -3,35 +3,42 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cairn.challenge.bundle import Bundle, open_bundle
 from cairn.challenge.contract import FLAGS, PROBE_FLAG
-from cairn.challenge.predict_case import predict_case
+from cairn.challenge.predict_case import in_order, predict_case
 from cairn.errors import CairnError
 
-REFUSED = 2
+REFUSED, FAILED = 2, 1
 FLAG_OF: Mapping[str, str] = {flag: name for flags in FLAGS.values() for name, flag in flags.items()}
 """Sequence of each argument of either contract: ``dwi`` and ``dwi_b1000`` are one."""
 
 
 def main(bundle: Path, arguments: Sequence[str] | None = None) -> int:
-    """Predict one case; the exit status: 0, or 2 with one line on the error stream where the input is refused."""
+    """Predict one case.
+
+    Returns:
+        The exit status: 0; 2 with one line on the error stream where the input is refused, or the arguments are wrong;
+        1 with one line where the machine is at fault, such as an output that cannot be written.
+    """
     parser = argparse.ArgumentParser(description="Predict one case from its raw scans.", allow_abbrev=False)
     for flag in [*sorted(FLAG_OF), PROBE_FLAG]:
         parser.add_argument(f"--{flag}", type=Path, metavar="SCAN.nii.gz")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--threads", type=int, default=1, help="more are faster, and may change the last digits")
     given = vars(parser.parse_args(arguments))
     try:
         opened = open_bundle(bundle)
-        threads = int(os.environ.get("OMP_NUM_THREADS") or 1)
-        done = predict_case(opened, scans_of(opened, given), given["output"], threads)
+        done = predict_case(opened, scans_of(opened, given), given["output"], given["threads"])
     except CairnError as error:
-        print(f"refused: {error}", file=sys.stderr)
+        print(f"refused: {' '.join(str(error).split())}", file=sys.stderr)
         return REFUSED
+    except (OSError, MemoryError) as error:
+        print(f"failed: {type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
+        return FAILED
     for note in done.notes:
         print(note, file=sys.stderr)
     return 0
@@ -44,8 +51,7 @@ def scans_of(bundle: Bundle, given: Mapping[str, Path | None]) -> dict[str, Path
         CairnError: when two arguments name one sequence (code ``arguments``).
     """
     found: dict[str, Path] = {}
-    task = bundle.job.task
-    first = [*task.required, *(name for group in task.any_of for name in group)][0]
+    first = in_order(bundle.job.task)[0]
     for flag, name in [*FLAG_OF.items(), (PROBE_FLAG, first)]:
         path = given.get(flag)
         if path is None:

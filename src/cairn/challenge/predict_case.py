@@ -23,6 +23,7 @@ from cairn.predict.run import check_model, open_model, predict_session
 from cairn.preprocess.ledger import SessionFailed
 from cairn.preprocess.resources import Resources
 from cairn.preprocess.session import SessionResult, preprocess_session
+from cairn.tasks.cases import choose_sequences
 from cairn.tasks.targets import Array
 
 SUBJECT, SESSION = "case", "1"
@@ -46,19 +47,21 @@ class Predicted:
 
 
 def predict_case(
-    bundle: Bundle, scans: Mapping[str, Path], out: Path, threads: int = 1, device: Device = "cpu"
-) -> Predicted:  # fmt: skip
+    bundle: Bundle, scans: Mapping[str, Path], out: Path, threads: int = 1, device: Device | None = None
+) -> Predicted:
     """Predict one case and write the answer; nothing is written unless it is whole.
 
     With all sequences of the task the answer is the pipeline's, byte for byte. With fewer, a network answers from those
-    there are, and a mask lies on the grid of the first; a classical model knows no other case than the whole.
+    there are, and a mask lies on the grid of the first of them in the task's order; a classical model has learned from
+    whole cases, and refuses others. A scan that cannot be used counts as not given, but a mask's own scan must be
+    sound.
 
     Args:
         bundle: the model and all that it needs.
         scans: raw scans by sequence.
         out: the file: ``.txt`` for a number, ``.nii.gz`` for a mask, ``.npy`` for an embedding.
-        threads: of torch.
-        device: ``auto``, ``cpu`` or ``cuda``.
+        threads: of torch; the pipeline works with 1, and another number may change the last digits.
+        device: ``auto``, ``cpu`` or ``cuda``; default: as the bundle says.
 
     Raises:
         CairnError: naming what is wrong with the input, and what to do.
@@ -69,19 +72,22 @@ def predict_case(
         raise CairnError(reason, "Name it so.", "output")
     if not scans:
         raise CairnError("No scan was given.", f"Task '{task.name}' takes {_wanted(task)}.", "sequences")
+    job = bundle.job.model_copy(update={"device": device or bundle.job.device})
+    meta = read_meta(bundle.model)
+    check_model(job, meta, bundle.model)
     try:
         made = preprocess_session(scans, bundle.preprocess, Resources(bundle.resources), SUBJECT, SESSION)
     except SessionFailed as failed:
         faults = "; ".join(f"{r.path}: {r.reason}" for r in failed.rejected)
         raise CairnError(f"No scan can be used ({faults}).", failed.rejected[0].remedy, "session") from None
     notes = tuple(f"{r.sequence} was left out: {r.reason} {r.remedy}" for r in made.rejected)
-    job = bundle.job.model_copy(update={"device": device})
-    meta = read_meta(bundle.model)
-    check_model(job, meta, bundle.model)
     embeddings: dict[str, Array] = {}
     predictor, threshold, _ = open_model(job, meta, bundle.model, threads, embeddings)
     usable = sorted(made.session.volumes)
     asked = task if job.method == "classical" else with_what_there_is(task, usable)
+    for r in made.rejected:
+        if r.sequence == task.mask_sequence:  # a mask on another scan's grid would be taken for this one's
+            raise CairnError(f"The mask belongs on a scan that cannot be used: {r.reason}", r.remedy, r.code)
     with tempfile.TemporaryDirectory(prefix="cairn-") as place:
         shard = Path(place) / "case.safetensors"  # the very form, float16, in which the pipeline's sessions are read
         write_shard(shard, [made.session])
@@ -91,8 +97,7 @@ def predict_case(
             said = " ".join([f"Task '{task.name}': the case {row['status']}", *notes])
             raise CairnError(said, f"The task takes {_wanted(task)}.", "case")
         _write(task, row, embeddings, Path(place), out)
-    used = tuple(n for n in _named(task) if n in usable)
-    return Predicted(str(row.get("value", "")), used, notes, made)
+    return Predicted(str(row.get("value", "")), choose_sequences(asked, usable), notes, made)
 
 
 def with_what_there_is(task: TaskSpec, usable: list[str]) -> TaskSpec:
@@ -101,7 +106,7 @@ def with_what_there_is(task: TaskSpec, usable: list[str]) -> TaskSpec:
     Raises:
         CairnError: when it has none that the task knows (code ``sequences``).
     """
-    named = [name for name in _named(task) if name in usable]
+    named = [name for name in in_order(task) if name in usable]
     if not named:
         reason = f"Task '{task.name}' takes {_wanted(task)}; the case has {', '.join(usable)}."
         raise CairnError(reason, "Give one that it takes.", "sequences")
@@ -125,7 +130,7 @@ def _write(task: TaskSpec, row: Mapping[str, str], embeddings: Mapping[str, Arra
         write_text(out, f"{row['value']}\n")
 
 
-def _named(task: TaskSpec) -> list[str]:
+def in_order(task: TaskSpec) -> list[str]:
     """Sequences that a task knows, in its order."""
     return [*task.required, *(name for group in task.any_of for name in group), *task.optional]
 

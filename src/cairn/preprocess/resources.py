@@ -25,7 +25,8 @@ BRAIN = "datasets/data/mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
 HEAD = "nimare/resources/templates/tpl-MNI152NLin6Asym_res-01_T1w.nii.gz"
 HEAD_MASK = "nimare/resources/templates/tpl-MNI152NLin6Asym_res-01_desc-brain_mask.nii.gz"
 BRAIN_FILE = "brain_template.nii.gz"
-ARCHIVES = ("deepbet.whl", "nimare.whl")
+ARCHIVE_OF = {"deepbet": "deepbet.whl", "template": "nimare.whl"}
+"""By method of stripping: the archive that it needs."""
 
 
 @dataclass
@@ -65,7 +66,7 @@ class Resources:
     @property
     def archives(self) -> list[Path]:
         """The archives that are there."""
-        return [path for name in ARCHIVES if (path := self.folder / name).is_file()]
+        return [path for name in ARCHIVE_OF.values() if (path := self.folder / name).is_file()]
 
     def fingerprint(self) -> dict[str, str]:
         """SHA-256 of each archive that is there."""
