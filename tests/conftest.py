@@ -58,7 +58,9 @@ class Groups(LoadScopeScheduling):  # type: ignore[misc]
 
     def _split_scope(self, nodeid: str) -> str:
         where = nodeid.split("::")[0].split("/")[1:]
-        return "/".join(where[:2]) if where[0] == "unit" else where[0] if where[0] == "golden" else "experiments"
+        if where[0] == "unit":
+            return "/".join(where[:2])
+        return where[0] if where[0] in ("golden", "hostile") else "experiments"
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:

@@ -78,7 +78,7 @@ answer(0.5)
 """),
     "abstract-socket": Hostile("ok", """
 s = socket.socket(socket.AF_UNIX)
-must(refused(lambda: s.connect("\\0cairn-hostile")), "a socket of the host without a name in the file system")
+must(refused(lambda: s.connect("\\0" + NAMELESS)), "a socket of the host without a name in the file system")
 answer(0.5)
 """),
     "writes-input": Hostile("ok", """
@@ -332,4 +332,4 @@ def make(root: Path, code: str, **names: object) -> Path:
 
 if __name__ == "__main__":
     for entry, hostile in ENTRIES.items():
-        make(Path(sys.argv[1]) / entry, hostile.code, SECRET="/etc/passwd", PORT=9, HOST_PID=1)
+        make(Path(sys.argv[1]) / entry, hostile.code, SECRET="/etc/passwd", PORT=9, HOST_PID=1, NAMELESS="x")

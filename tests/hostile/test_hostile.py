@@ -51,9 +51,10 @@ def host(tmp_path_factory):
     secret = tmp_path_factory.mktemp("host") / "labels.tsv"
     secret.write_text("SECRET")
     server, nameless = socket.create_server(("127.0.0.1", 0)), socket.socket(socket.AF_UNIX)
-    nameless.bind("\0cairn-hostile")
+    name = f"cairn-hostile-{os.getpid()}"
+    nameless.bind(f"\0{name}")
     nameless.listen()
-    yield {"SECRET": str(secret), "PORT": server.getsockname()[1], "HOST_PID": os.getpid()}
+    yield {"SECRET": str(secret), "PORT": server.getsockname()[1], "HOST_PID": os.getpid(), "NAMELESS": name}
     server.close()
     nameless.close()
 
