@@ -19,17 +19,18 @@ NOBODY = 65534
 INPUT, OUTPUT, SCRATCH = "/input", "/output", "/tmp"
 OWN = ("dev", "proc", "sys", "run", "tmp", "input", "output")
 """Places of the root that are never an image's."""
-PATH = "/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+OWN_PROGRAMS = "/opt/venv/bin"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 TOOLS = MappingProxyType({"bubblewrap": "bwrap", "apptainer": "apptainer", "docker": "docker", "podman": "podman"})
 """By engine: its program."""
 
 
 def environment(image: Image, policy: Policy, more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """All variables that an entry sees. Programs of the base come first where it is an environment of Python."""
+    """All variables that an entry sees: its own Python comes first, then the base's, then the system's."""
     threads = str(policy.cpus)
     programs = [f"{place}/bin" for place in image.base if Path(place, "bin/python").exists()]
     return {
-        "PATH": ":".join([*programs, PATH]), "HOME": SCRATCH, "TMPDIR": SCRATCH, "LANG": "C.UTF-8",
+        "PATH": ":".join([OWN_PROGRAMS, *programs, PATH]), "HOME": SCRATCH, "TMPDIR": SCRATCH, "LANG": "C.UTF-8",
         "USER": "entry", "LOGNAME": "entry",  # MONAI asks, and the user may have no name
         "OMP_NUM_THREADS": threads, "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": threads, **(more or {}),
     }  # fmt: skip
