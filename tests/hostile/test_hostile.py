@@ -18,6 +18,7 @@ from cairn.challenge.contract import arguments, suffix_of
 from cairn.challenge.outputs import check_output
 from cairn.config.tasks import TaskInputs
 from cairn.io.nifti import write_scan
+from cairn.sandbox import watch
 from cairn.sandbox.image import open_image
 from cairn.sandbox.policy import Policy
 from cairn.sandbox.run import run_case
@@ -112,6 +113,23 @@ def test_without_control_groups_it_is_watched(name, inputs, host, tmp_path):
     root = make(tmp_path / "image", ENTRIES[name].code, **host)
     outcome = run(root, ENTRIES[name], inputs, tmp_path / "out", LIMITS, groups=False)
     assert outcome.verdict == ENTRIES[name].verdict, outcome
+
+
+def test_the_kernel_refuses_a_fork_too_many_before_anyone_looks(inputs, host, tmp_path, monkeypatch):
+    monkeypatch.setattr(watch, "POLL_S", 60)
+    code = """
+made = 0
+try:
+    while made < 100:
+        if os.fork() == 0: time.sleep(60)
+        made += 1
+except OSError: print("MADE", made)
+"""
+    root = make(tmp_path / "image", code, **host)
+    outcome = run(root, ENTRIES["honest"], inputs, tmp_path / "out", LIMITS, groups=False)
+    assert outcome.verdict == "ok", outcome
+    made = int(outcome.log.split()[-1])
+    assert LIMITS.processes - 4 <= made < LIMITS.processes
 
 
 def test_no_group_is_left_behind():

@@ -36,7 +36,7 @@ class Policy(Section):
     """What is kept of what it prints. The rest is dropped, and an entry that prints 64 times as much is stopped."""
 
     cpus: int = Field(default=2, ge=1)
-    """Cores: a hard limit where the engine has one (Docker, Apptainer); else what OMP_NUM_THREADS asks for."""
+    """Cores: a hard limit under Docker and Podman; else what OMP_NUM_THREADS asks for."""
 
     gpu: bool = False
     """Show the GPUs to it (Apptainer, Docker)."""
