@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -10,6 +11,7 @@ sys.dont_write_bytecode = True  # the root is read-only
 # One thread, as in the pipeline: sums in another order end in other digits. Before NumPy and ITK are imported.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"):
     os.environ[name] = "1"
+os.environ["MPLCONFIGDIR"] = tempfile.gettempdir()  # ANTs imports matplotlib, which wants a place for its fonts
 
 from cairn.challenge.command import main  # noqa: E402
 
