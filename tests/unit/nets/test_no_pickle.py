@@ -17,7 +17,7 @@ def offences(tree):
             yield str(node.module)
         elif isinstance(node, ast.Attribute) and ast.unparse(node) in ("torch.save", "torch.load"):
             yield ast.unparse(node)
-        elif isinstance(node, ast.keyword) and node.arg == "allow_pickle":
+        elif isinstance(node, ast.keyword) and node.arg == "allow_pickle" and ast.unparse(node.value) != "False":
             yield "allow_pickle"
 
 
@@ -28,6 +28,7 @@ def test_no_pickle_in_the_library():
 
 
 def test_the_check_sees_one():
-    assert list(offences(ast.parse("import pickle\ntorch.load(f)\nnp.load(f, allow_pickle=True)"))) == [
+    refused = "np.save(f, x, allow_pickle=False)"
+    assert list(offences(ast.parse(f"import pickle\ntorch.load(f)\nnp.load(f, allow_pickle=True)\n{refused}"))) == [
         "pickle", "torch.load", "allow_pickle",
     ]  # fmt: skip
