@@ -33,6 +33,12 @@ except CairnError as error:
 if PLAN.unconverted and workflow.is_main_process and "convert" not in sys.argv:
     raise WorkflowError(f"Not converted yet: {', '.join(PLAN.unconverted)}. Run the target `convert` by itself first.")
 
+# An entry's job reads scans that no input names: their indexes stand for them, on the file system that all jobs share.
+if PLAN.sealed_runs and workflow.storage_settings and workflow.storage_settings.default_storage_provider:
+    raise WorkflowError(
+        f"Entries ({', '.join(PLAN.sealed_runs)}) need jobs that share the scans' file system: run without a default storage."
+    )
+
 # Snakemake locks after parsing. Jobs that it starts as processes of its own, and dry runs, are no runs.
 if workflow.is_main_process and not (workflow.output_settings and workflow.output_settings.dryrun):
     hold_run(Path(".snakemake"))

@@ -28,7 +28,6 @@ rule predict_entry:
     threads: PLAN.experiment.challenge.policy.cpus
     resources:
         gpu=int(PLAN.experiment.challenge.policy.gpu),
-        shard_place=1,
         mem_mb=PLAN.experiment.challenge.policy.memory_mb + 1000,
         runtime=1440,
     params:

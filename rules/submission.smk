@@ -34,7 +34,7 @@ rule package_entry:
         mem_mb=1000,
         runtime=30,
     params:
-        results=R,
+        results=lambda w, input: str(Path(input.model).parents[4]),
         app=code_hash(BASE / "containers" / "predict.py", BASE / "src"),
         code=code_of("package_entry"),
         pins=pins_of("package_entry"),

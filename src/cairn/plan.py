@@ -170,7 +170,8 @@ class Plan(Names):
         """What running an entry on one task needs."""
         e = self.experiment
         job = {
-            "run": run, "seed": _seed(e.seed, "0"), "task": self._task(task, "title"), "challenge": e.challenge,
+            "run": run, "seed": _seed(e.seed, "0"), "task": self._task(task, "title"),
+            "challenge": e.challenge.model_dump(mode="json", exclude={"build"}),
             "follow_links": e.preprocess.guard.follow_links,
         }  # fmt: skip
         return _json(job | ({"probe": self._recipe(task)} if self.tasks[task].kind == "probe" else {}))

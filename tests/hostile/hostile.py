@@ -122,6 +122,45 @@ import ctypes
 must(ctypes.CDLL(None).unshare(0x10000000) != 0, "a user namespace of its own, where it is root")
 answer(0.5)
 """),
+    "meets-in-a-keyring": Hostile("ok", """
+import ctypes, platform
+libc = ctypes.CDLL(None)
+add, keyctl = {"x86_64": (248, 250), "aarch64": (217, 219)}[platform.machine()]
+for ring in (-2, -3, -4, -5):  # process, session, user, user session
+    must(libc.syscall(add, b"user", b"note", b"answers", 7, ring) < 0, "a key for another entry")
+must(libc.syscall(keyctl, 0, -3, 1) < 0, "the organiser's session keyring")
+answer(0.5)
+"""),
+    "attacks-the-kernel": Hostile("ok", """
+import ctypes, platform
+libc = ctypes.CDLL(None)
+must(libc.ptrace(0, 0, 0, 0) < 0, "tracing")
+for name, x86, arm in (("bpf", 321, 280), ("perf", 298, 241), ("userfaultfd", 323, 282), ("io_uring", 425, 425)):
+    must(libc.syscall(x86 if platform.machine() == "x86_64" else arm, 0, 0, 0, 0, 0) < 0, name)
+must(libc.clone(None, None, 0x10000000, None) < 0, "a namespace by another call")
+answer(0.5)
+"""),
+    "types-for-the-organiser": Hostile("ok", """
+import fcntl
+def type_it():
+    for number in (0, 1, 2, os.open("/dev/tty", os.O_RDWR)): fcntl.ioctl(number, 0x5412, b"x")
+must(refused(type_it), "the organiser's terminal")
+must(not any(os.isatty(number) for number in (0, 1, 2)), "a terminal")
+answer(0.5)
+"""),
+    "inherits-descriptors": Hostile("ok", """
+held = {int(n) for n in os.listdir("/proc/self/fd")} - {0, 1, 2}
+must(len(held) <= 1, f"descriptors {held}")
+answer(0.5)
+"""),
+    "hides-memory": Hostile("ok", """
+must(refused(lambda: os.memfd_create("x")), "memory that nobody maps")
+answer(0.5)
+"""),
+    "leaves-a-setuid-program": Hostile("ok", """
+Path("/output/root").write_bytes(Path("/app/foreign").read_bytes()); os.chmod("/output/root", 0o6777)
+answer(0.5)
+"""),
     # too much
     "sleeps": Hostile("time", "time.sleep(3600)"),
     "ignores-sigterm": Hostile("time", """
@@ -153,6 +192,11 @@ for _ in range(6):
         held = bytearray(os.urandom(1 << 20) * 60); time.sleep(60)
 time.sleep(60)
 """),
+    "shares-memory": Hostile("memory", """
+import mmap
+held = []
+while True: held.append(mmap.mmap(-1, 8 << 20)); held[-1].write(os.urandom(1 << 20) * 8)
+"""),
     "fills-scratch": Hostile("failed", """
 with open("/tmp/x", "wb") as file:
     while True: file.write(bytes(1 << 20))
@@ -170,6 +214,17 @@ time.sleep(60)
 for number in range(10**6): Path(f"/output/{number}").touch()
 time.sleep(60)
 """),
+    "files-without-a-name": Hostile("output-size", """
+held = []
+for number in range(20):
+    held.append(open("/output/x", "wb")); os.unlink("/output/x"); held[-1].write(os.urandom(3 << 20)); held[-1].flush()
+time.sleep(60)
+"""),
+    "deep-folders": Hostile("output-size", """
+for number in range(40):
+    os.mkdir("x" * 250); os.chdir("x" * 250)
+time.sleep(60)
+""".replace("for", 'os.chdir("/output")\nfor', 1)),
     "floods-log": Hostile("log", """
 while True: sys.stdout.write("x" * 65536)
 """),

@@ -3,6 +3,7 @@
 import os
 import shutil
 import socket
+import stat
 import sys
 import time
 from pathlib import Path
@@ -90,6 +91,10 @@ def test_every_entry_gets_its_verdict_and_harms_nothing(name, inputs, host, tmp_
     assert before == {p: p.stat().st_mtime_ns for top in (root, inputs) for p in top.rglob("*")}
     assert len(outcome.log) <= (LIMITS.log_kb << 10) + 10
     assert all(c.isprintable() or c in "\n\t" for c in outcome.log)
+    assert not [p.name for p in tmp_path.iterdir() if p.name.startswith(".sandbox-")]
+    left = [p.lstat() for p in (tmp_path / "out").rglob("*")]
+    assert not [at for at in left if at.st_mode & 0o6022 and not stat.S_ISLNK(at.st_mode)]  # setuid, open to others
+    assert {at.st_uid for at in left} <= {os.getuid()}
     if outcome.verdict == "ok":
         assert judged(hostile, inputs, tmp_path) == (hostile.found or "ok")
     ours = [p for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]

@@ -193,3 +193,58 @@ def test_a_run_on_anothers_encoders_pretrains_nothing(tmp_path):
 def test_an_objective_that_does_not_fit_its_network_is_told_in_the_plan():
     with pytest.raises(CairnError, match=r"run 'mae'.*patch_voxels.*does not divide"):
         Plan(changed("objectives", "mae", "patch_voxels", [20, 24, 24]), ROOT)
+
+
+@pytest.fixture
+def entered(tmp_path):
+    """The smallest experiment with an entry in it, and the entry's program."""
+    program = tmp_path / "theirs/app/predict.py"
+    program.parent.mkdir(parents=True)
+    program.write_text("print(1)")
+    rows = (ROOT / "config/runs/ci.tsv").read_text().rstrip().splitlines()
+    rows = [rows[0] + "\timage\ttrack", *(row + "\tn/a\tn/a" for row in rows[1:])]
+    image = str(tmp_path / "theirs")
+    rows.append("\t".join(["theirs", "Theirs", "container", "n/a", "n/a", "n/a", "n/a", "true", image, "open"]))
+    (tmp_path / "runs.tsv").write_text("\n".join(rows) + "\n")
+    return changed("runs", str(tmp_path / "runs.tsv")), program
+
+
+def test_an_entry_is_run_and_scored_and_nothing_of_it_is_trained(entered, monkeypatch, tmp_path):
+    plan = Plan(entered[0], ROOT)
+    monkeypatch.setattr(plan, "state", lambda name: tmp_path / "state" / name)
+    jobs = plan.jobs()
+    asked = [{"run": "theirs", "task": task, "seed": "0"} for task in plan.tasks]
+    assert jobs["predict_entry"] == asked
+    for rule in ("finetune_model", "predict_test", "pretrain_encoder", "import_weights"):
+        assert "theirs" not in {job["run"] for job in jobs[rule]}
+    assert {"run": "theirs", "task": "age"} in jobs["evaluate_run"]
+    without = Plan(CI, ROOT).jobs()
+    assert {rule: len(found) for rule, found in jobs.items() if found != without[rule]} == {
+        "predict_entry": 3, "evaluate_run": len(without["evaluate_run"]) + 3,
+    }  # fmt: skip
+
+
+def test_a_changed_image_is_another_fingerprint_and_nothing_else_moves(entered, monkeypatch, tmp_path):
+    config, program = entered
+
+    def seen():
+        plan = Plan(config, ROOT)
+        monkeypatch.setattr(plan, "state", lambda name: tmp_path / "state" / name)
+        return plan.image_fingerprint("theirs"), plan.entry_job("theirs", "age"), plan.leaderboard_job()
+
+    before = seen()
+    assert seen() == before
+    program.write_text("print(2, 3)")
+    after = seen()
+    assert after[0] != before[0]
+    assert after[1:] == before[1:]
+    program.chmod(0o755)
+    assert seen()[0] != after[0]
+
+
+def test_the_job_of_an_entry_holds_its_policy_and_other_jobs_do_not(entered):
+    plan = Plan(entered[0], ROOT)
+    tight = Plan(entered[0] | {"challenge": {"policy": {"seconds": 5}}}, ROOT)
+    assert json.loads(tight.entry_job("theirs", "age"))["challenge"]["policy"]["seconds"] == 5
+    assert tight.predict_job("mae", "age", "0") == plan.predict_job("mae", "age", "0")
+    assert tight.leaderboard_job() == plan.leaderboard_job()

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from cairn.challenge.contract import COMMAND, SESSION, ContractName, arguments, input_name, suffix_of
 from cairn.challenge.outputs import ELDEST_YEARS, OK, Checked, check_output, refused
-from cairn.config.tasks import TaskInputs
+from cairn.config.tasks import TaskSpec
 from cairn.io.codes import refuse
 from cairn.io.members import open_member
 from cairn.io.opening import CHUNK, GZIP
@@ -52,7 +52,7 @@ class Entry:
     """
 
     image: Image
-    task: TaskInputs
+    task: TaskSpec
     contract: ContractName
     policy: Policy
     engine: str = "auto"

@@ -78,7 +78,7 @@ class Report:
 
     def lines(self) -> Iterator[str]:
         """The report for a person."""
-        yield f"{self.facts['image']}: {self.facts['task']}, called as {self.facts['contract']} asks"
+        yield "{image}: {task} ({kind_of_task}), called as {contract} asks".format(**self.facts)
         yield ""
         rows = [("case", "scans", "verdict", "s", "MB", "answer")]
         for tried in self.tried:
@@ -147,7 +147,7 @@ def validate(entry: Entry, trials: Sequence[Trial]) -> Report:
     before = image.digest() if image.kind != "oci" else ""
     facts = {
         "image": image.path, "kind": image.kind, "size_mb": round(image.size_mb(), 1), "sha256": before,
-        "task": entry.task.kind, "contract": entry.contract, "engine": entry.engine,
+        "task": entry.task.name, "kind_of_task": entry.task.kind, "contract": entry.contract, "engine": entry.engine,
         "policy": entry.policy.model_dump(mode="json"),
     }  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="cairn-validate-") as folder:
@@ -187,9 +187,9 @@ def _start(entry: Entry, folder: Path) -> Finding:
 def _of_answers(entry: Entry, tried: Sequence[Tried], image_changed: bool) -> Iterator[Finding]:
     whole = [t for t in tried if t.trial.repeat]
     parts = [t for t in tried if not t.trial.repeat]
-    yield _answered("answers", whole, "cases are answered as the contract asks")
+    yield _answered("answers", whole, "answered as the contract asks, cases")
     if parts:
-        yield _answered("subsets", parts, "other choices of scans are answered too")
+        yield _answered("subsets", parts, "answered with other scans, cases")
     yield _time(entry, tried)
     yield _repeatable(whole)
     if entry.task.kind == "probe":
@@ -212,7 +212,7 @@ def _of_answers(entry: Entry, tried: Sequence[Tried], image_changed: bool) -> It
 def _answered(what: str, tried: Sequence[Tried], good: str) -> Finding:
     bad = [t for t in tried if t.verdict != OK]
     if not bad:
-        return Finding(what, "ok", f"all {len(tried)} {good}")
+        return Finding(what, "ok", f"{good}: {len(tried)} of {len(tried)}")
     first = f"{bad[0].trial.name}: {bad[0].verdict}. {bad[0].sentence}"
     return Finding(what, "fault", f"{len(bad)} of {len(tried)} are not valid; {first}")
 
@@ -244,7 +244,7 @@ def _repeatable(tried: Sequence[Tried]) -> Finding:
         return Finding("repeatable", "fault", f"{name}: two runs disagree ({how}); fix every seed")
     if not pairs:
         return Finding("repeatable", "note", "could not be told: no case has two valid answers")
-    return Finding("repeatable", "ok", f"two runs agree in {len(pairs)} cases")
+    return Finding("repeatable", "ok", f"two runs agree, cases: {len(pairs)} of {len(tried)}")
 
 
 def _one_length(tried: Sequence[Tried]) -> Finding:

@@ -97,7 +97,7 @@ def prepare(results: Path, folder: Path) -> None:
     packages = results.parent / PACKAGES
     if packages.is_dir():  # raw files that a registry may no longer have; each rule checks their pinned hash
         shutil.copytree(packages, folder / packages)
-    for place in _real_data(config):
+    for place in (name for name in _real_data(config) if not (folder / name).exists()):
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
         (folder / place).symlink_to(Path(place).resolve())
 

@@ -1,7 +1,9 @@
 """Memory and processes of a whole tree, by the kernel's control groups, where this process may make one.
 
-Version 2: one group below its own. Version 1: one in each of the hierarchies ``memory`` and ``pids``. Elsewhere none,
-and `cairn.sandbox.run` counts by itself, more coarsely: what a process holds without mapping it goes unseen.
+Version 2: beside its own group or below it, where that was delegated (``systemd-run -p DelegateSubgroup=``). Version 1
+knows no delegation: in those of the hierarchies ``memory`` and ``pids`` where its own group is the root, so that an
+entry never leaves the limits that a batch system has set. Elsewhere none, and `cairn.sandbox.watch` counts by itself,
+more coarsely: what a process holds without mapping it goes unseen.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,7 @@ from pathlib import Path
 from cairn.sandbox.policy import Policy
 
 ROOT = Path("/sys/fs/cgroup")
+GROUPS = Path("/proc/self/cgroup")
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,9 @@ class Cage:
     def kill(self) -> None:
         """End every process in it."""
         for folder in self.folders:
-            with contextlib.suppress(OSError):
-                (folder / "cgroup.kill").write_text("1")
+            if (folder / "cgroup.kill").exists():
+                with contextlib.suppress(OSError):
+                    (folder / "cgroup.kill").write_text("1")
             for pid in _lines(folder / "cgroup.procs"):
                 with contextlib.suppress(OSError):
                     os.kill(int(pid), 9)
@@ -70,27 +74,50 @@ def _make(policy: Policy) -> Cage | None:
     name = f"cairn-{os.getpid()}-{time.monotonic_ns()}"
     memory, pids = str(policy.memory_mb << 20), str(policy.processes)
     if (ROOT / "cgroup.controllers").is_file():
-        own = Path("/proc/self/cgroup").read_text().strip().split("::")[-1].lstrip("/")
-        plans = [(ROOT / own / name, {"memory.max": memory, "memory.swap.max": "0", "pids.max": pids})]
-    else:
-        plans = [
-            (ROOT / "memory" / name, {"memory.limit_in_bytes": memory}),
-            (ROOT / "pids" / name, {"pids.max": pids}),
-        ]
-    made = Cage(tuple(folder for folder, _ in plans))
+        limits = {"memory.max": memory, "memory.swap.max": "0", "pids.max": pids}
+        for place in _delegated():
+            if made := _try({place / name: limits}):
+                return made
+        return None
+    roots = [line.split(":")[1] for line in _lines(GROUPS) if line.endswith(":/")]
+    plans = {"memory": {"memory.limit_in_bytes": memory}, "pids": {"pids.max": pids}}
+    return _try({ROOT / kind / name: limits for kind, limits in plans.items() if kind in roots})
+
+
+def _delegated() -> list[Path]:
+    """Groups of version 2 below which this process may make others: its own, the one above."""
+    own = ROOT / next((line[3:] for line in _lines(GROUPS) if line.startswith("0::")), "/").lstrip("/")
+    found = [place for place in (own.parent, own) if ROOT in place.parents and _is_delegated(place)]
+    for place in found:
+        with contextlib.suppress(OSError):  # refused where processes live in it
+            (place / "cgroup.subtree_control").write_text("+memory +pids")
+    return [*found, *([ROOT] if own == ROOT else [])]
+
+
+def _is_delegated(place: Path) -> bool:
+    """Whether it bears systemd's mark of what was delegated, to a user or to a service of root."""
+    for mark in ("user.delegate", "trusted.delegate"):
+        with contextlib.suppress(OSError):
+            if os.getxattr(place, mark) == b"1":
+                return True
+    return False
+
+
+def _try(plans: Mapping[Path, Mapping[str, str]]) -> Cage | None:
+    made = Cage(tuple(plans))
     try:
-        for folder, limits in plans:
+        for folder, limits in plans.items():
             folder.mkdir()
             for file, value in limits.items():
                 if file == "memory.swap.max" and not (folder / file).exists():
                     continue  # a kernel without swap accounting
                 if not (folder / file).exists():
-                    raise OSError(f"{file} is not there")  # mkdir of a folder that is no control group
+                    raise OSError(f"{file} is not there")  # a folder that is no control group, or lacks its controller
                 (folder / file).write_text(value)
     except OSError:
         _remove(made)
         return None
-    return made
+    return made if plans else None
 
 
 def _remove(made: Cage) -> None:

@@ -70,12 +70,25 @@ def open_image(path: Path | str, base: Sequence[str] = ()) -> Image:
     if place.is_dir():
         if not (place / APP).is_file():
             raise CairnError(f"{name}: a folder without {APP}.", "Name the folder that holds the root.", "image")
+        _check_base(place, base)
         return Image(os.path.abspath(name), "folder", tuple(base))
     if place.is_file():
         if place.suffix != ".sif":
             raise CairnError(f"{name}: not a .sif file.", "Build it with Apptainer, or name a root folder.", "image")
         return Image(os.path.abspath(name), "sif")
     raise CairnError(f"{name}: no such image.", "Name a root folder, a .sif file, or docker://NAME.", "image")
+
+
+def _check_base(root: Path, base: Sequence[str]) -> None:
+    """Refuse an image with a folder, or worse a link, on the way to where a place of the base is to be mounted."""
+    for place in base:
+        way = [root.joinpath(*Path(place).parts[1:n]) for n in range(2, len(Path(place).parts) + 1)]
+        for step in way:
+            if step.is_symlink() or (os.path.lexists(step) and not os.path.lexists(way[-1])):
+                if step == way[-1]:
+                    break  # its own, and so the base's is not shown
+                reason = f"{root}: has /{step.relative_to(root)}, where {place} of the base would lie."
+                raise CairnError(reason, "Rename it, or bring a complete root and no base.", "image")
 
 
 def _digest_of(root: Path, content: Callable[[Path], str]) -> str:

@@ -7,7 +7,7 @@ own process and IPC namespaces. `cairn.sandbox.run` watches over what an engine 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -36,45 +36,42 @@ def environment(image: Image, policy: Policy, more: Mapping[str, str] | None = N
 
 
 def bubblewrap(
-    image: Image, policy: Policy, command: Sequence[str], inputs: Path, output: Path, variables: Mapping[str, str]
-) -> list[str]:
+    image: Image, policy: Policy, command: Sequence[str], inputs: Path, output: Path, variables: Mapping[str, str],
+    at: Callable[[Path], str] = str,
+) -> list[str]:  # fmt: skip
     """Command line of bubblewrap, for a folder image.
 
     The root is put together out of its top folders on an empty one, so that it needs no mount points and cannot hide
-    something under them; then it is made read-only.
+    something under them; then it is made read-only. Nothing is ever mounted below a folder of the image: a link in
+    there would lead bubblewrap, which still sees the host, to where it points (`open_image` refuses such images).
+    ``at`` tells where bubblewrap finds a folder of the host.
 
     Raises:
         CairnError: for an image that is no folder.
     """
     if image.kind != "folder":
         raise CairnError(f"{image.path}: bubblewrap runs root folders.", "Unpack it, or install its engine.", "engine")
-    scratch, shared = str(policy.scratch_mb << 20), str(policy.scratch_mb << 20)
+    scratch = str(policy.scratch_mb << 20)
     line = [
         "bwrap", "--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--new-session",
         "--cap-drop", "ALL", "--uid", str(NOBODY), "--gid", str(NOBODY), "--hostname", "entry", "--clearenv",
-        "--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev", "--size", shared, "--tmpfs", "/dev/shm",
+        "--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev", "--size", scratch, "--tmpfs", "/dev/shm",
         "--size", scratch, "--tmpfs", SCRATCH,
     ]  # fmt: skip
-    line += [*_root(image), "--ro-bind", str(inputs), INPUT, "--bind", str(output), OUTPUT]
+    line += [*_root(image, at), "--ro-bind", at(inputs), INPUT, "--bind", at(output), OUTPUT]
     line += [part for name, value in sorted(variables.items()) for part in ("--setenv", name, value)]
     return [*line, "--chdir", SCRATCH, "--remount-ro", "/", "--", *command]
 
 
-def _root(image: Image) -> list[str]:
+def _root(image: Image, at: Callable[[Path], str]) -> list[str]:
     """Binds of an image's top folders, then of the base's where the image has none of that name."""
-    line = []
     root = Path(image.path)
-    for entry in sorted(root.iterdir()):
-        if entry.name not in OWN:
-            line += _shown(entry, f"/{entry.name}")
-    for place in image.base:
-        if not os.path.lexists(root / place.lstrip("/")):
-            line += _shown(Path(place), place)
+    shown = [(entry, f"/{entry.name}") for entry in sorted(root.iterdir()) if entry.name not in OWN]
+    shown += [(Path(place), place) for place in image.base if not os.path.lexists(root / place.lstrip("/"))]
+    line = []
+    for what, where in shown:
+        line += ["--symlink", os.readlink(what), where] if what.is_symlink() else ["--ro-bind", at(what), where]
     return line
-
-
-def _shown(what: Path, where: str) -> list[str]:
-    return ["--symlink", os.readlink(what), where] if what.is_symlink() else ["--ro-bind", str(what), where]
 
 
 def apptainer(

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import resource
 import shutil
 import subprocess
-import threading
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import IO, Literal
-
-import psutil
+from typing import Literal
 
 from cairn.errors import CairnError
 from cairn.sandbox.cage import Cage, cage
 from cairn.sandbox.image import Image
 from cairn.sandbox.policy import Policy
 from cairn.sandbox.render import ENGINES, TOOLS, environment
+from cairn.sandbox.start import Started, no_sandbox, start, start_bubblewrap
+from cairn.sandbox.watch import Log, Stopped, end, measure, watch
 
-Verdict = Literal["ok", "failed", "time", "memory", "processes", "output-size", "log", "start"]
-Caps = tuple[int, int]
-POLL_S = 0.05
-LOG_TIMES = 64  # how much more than what is kept of it an entry may print
-BLOCK = 1 << 16
+Verdict = Stopped | Literal["ok", "failed", "start"]
 SENTENCES: Mapping[Verdict, str] = {
     "ok": "It ended by itself.",
     "failed": "It ended with exit status {code}.",
@@ -38,6 +34,7 @@ SENTENCES: Mapping[Verdict, str] = {
     "start": "It could not be started: {log}",
 }
 """What the entrant is told."""
+NO_COMMAND = "bwrap: execvp "
 NO_START = (125, 126, 127)  # of engines and shells: not found, or nothing that this machine can execute
 
 
@@ -92,168 +89,114 @@ def run_case(
     Args:
         image: what to run.
         command: program and arguments, as the image sees them.
-        inputs: folder that it sees as ``/input``, read-only.
-        output: empty folder that it sees as ``/output``. Take out of it by `take` alone.
+        inputs: folder that it sees as ``/input``, read-only. Its path, and the output's, can be read in
+            ``/proc/self/mountinfo``: they must not tell a label.
+        output: empty folder that it sees as ``/output``. Take out of it by `take` alone. Emptied where the entry wrote
+            too much.
         policy: limits.
         engine: one of `ENGINES`; ``auto``: the one for this image.
         variables: of its environment, beside those that it always has.
-        groups: limit by control groups where possible; without, this process watches, and an ordinary user's processes
-            are counted by the kernel.
+        groups: limit by control groups where possible; without, this process watches, and the kernel counts processes.
 
     Raises:
-        CairnError: when no engine can run the image, or nothing here can limit it.
+        CairnError: when no engine can run the image, or nothing here can limit it (code ``engine``); when the output is
+            not empty, or the inputs are closed to the nobody that root runs an entry as (code ``sandbox``).
     """
     name = engine_for(image) if engine == "auto" else engine
-    where = os.path.realpath(inputs), os.path.realpath(output)
-    line = ENGINES[name](image, policy, command, Path(where[0]), Path(where[1]), environment(image, policy, variables))
-    if name != "bubblewrap" and not os.geteuid():
-        os.chmod(where[1], 0o777)  # the entry is somebody else then
-    began = time.monotonic()
-    with cage(policy, groups) as limits:
-        if limits is None and groups and not os.geteuid():
-            raise CairnError(
-                "Nothing limits the processes of root where it can make no control group.",
-                "Run as an ordinary user.", "engine",
-            )  # fmt: skip
-        child = subprocess.Popen(
-            line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-            preexec_fn=_prepare(policy, limits), env={"PATH": os.environ.get("PATH", "")},
-        )  # fmt: skip
-        log = _Log(child.stdout, policy.log_kb << 10)
-        verdict, seen = _watch(child, Path(where[1]), policy, limits, log, began)
-        _end(child, limits)
-        log.thread.join(timeout=5)
-        peak = max(seen, limits.peak_mb() if limits else 0.0)
-        if verdict is None and limits is not None:
-            verdict = "memory" if limits.out_of_memory() else "processes" if limits.out_of_processes() else None
-    code = child.returncode
-    if verdict is None and measure(Path(where[1]))[0] > policy.output_mb << 20:
-        verdict = "output-size"
-    printed = log.text()
-    if verdict is None:
-        unknown = code in NO_START or printed.startswith(("bwrap: ", "FATAL: "))
-        verdict = "ok" if code == 0 else "start" if unknown else "failed"
-    stopped = verdict not in ("ok", "failed", "start")
-    sentence = SENTENCES[verdict].format(**policy.model_dump(), code=code, log=printed.strip()[-200:])
-    return Outcome(
-        verdict,
-        None if stopped else code,
-        time.monotonic() - began,
-        peak,
-        printed,
-        measure(Path(where[1]))[0],
-        sentence,
-    )
-
-
-def _prepare(policy: Policy, limits: Cage | None) -> Callable[[], None]:
-    """What the child does before it becomes the engine."""
-
-    def prepare() -> None:
+    inputs, variables = Path(os.path.realpath(inputs)), environment(image, policy, variables)
+    if not os.geteuid():
+        _check_readable(inputs)
+    with _fresh(output) as place, cage(policy, groups) as limits:
+        call = partial(ENGINES[name], image, policy, command, inputs, place, variables)
+        with _started(name, call, place, policy, limits) as started:
+            began, child = time.monotonic(), started.child
+            log = Log(child.stdout, policy.log_kb << 10)
+            try:
+                stopped, peak = watch(child, place, policy, limits, log)
+            finally:
+                end(child, limits)
+        wall = time.monotonic() - began
+        if started.never_ran() and stopped is None and not log.text().startswith(NO_COMMAND):
+            raise no_sandbox(log.text())
         if limits is not None:
-            limits.enter()
-        size = policy.output_mb << 20
-        for what, value in ((resource.RLIMIT_FSIZE, size), (resource.RLIMIT_CORE, 0)):
-            resource.setrlimit(what, (value, value))
-        if os.geteuid():  # root is exempt
-            resource.setrlimit(resource.RLIMIT_NPROC, _within(resource.RLIMIT_NPROC, policy.processes + _mine()))
-
-    return prepare
-
-
-def _mine() -> int:
-    """Threads that this user runs already: the kernel counts them all."""
-    return sum(p.num_threads() for p in psutil.process_iter() if p.uids().real == os.getuid())
+            peak = max(peak, limits.peak_mb())
+            refused: Stopped | None = "processes" if limits.out_of_processes() else None
+            stopped = stopped or ("memory" if limits.out_of_memory() else refused)
+        left, count = measure(place, policy.output_files)
+        if stopped == "output-size" or left > policy.output_mb << 20 or count > policy.output_files:
+            stopped = stopped or "output-size"
+            _empty(place)
+    return _outcome(policy, stopped, child.returncode, wall, peak, log.text(), left)
 
 
-def _within(what: int, value: int) -> Caps:
-    hard = resource.getrlimit(what)[1]
-    return (value, hard) if hard == resource.RLIM_INFINITY or value < hard else (hard, hard)
+@contextmanager
+def _started(
+    name: str, call: Callable[..., list[str]], place: Path, policy: Policy, limits: Cage | None
+) -> Iterator[Started]:
+    """The engine at work. Docker's own program is no more than a messenger, so its container is ended by name."""
+    if name == "bubblewrap":
+        yield start_bubblewrap(lambda at: call(at=at), place, policy, limits)
+        return
+    if limits is None and name == "apptainer" and not os.geteuid():
+        reason = "Apptainer as root: nothing limits the processes where no control group can be made."
+        raise CairnError(reason, "Run as an ordinary user, or with bubblewrap.", "engine")
+    line, called = call(), place.parent.name.strip(".")
+    if name in ("docker", "podman"):
+        line[2:2] = ["--name", called]
+    try:
+        yield start(line, policy, limits)
+    finally:
+        if name in ("docker", "podman"):
+            _system(name, "rm", "--force", called)
 
 
-def _watch(
-    child: subprocess.Popen[bytes], output: Path, policy: Policy, limits: Cage | None, log: _Log, began: float
-) -> tuple[Verdict | None, float]:
-    """Wait for the end or for the first limit that is broken; the verdict, and the most memory seen (MB)."""
-    peak = 0.0
-    while child.poll() is None:
-        memory, tasks = _use(child.pid)
-        peak = max(peak, memory)
-        size, files = measure(output)
-        if time.monotonic() - began > policy.seconds:
-            return "time", peak
-        if limits.out_of_memory() if limits is not None else memory > policy.memory_mb:
-            return "memory", peak
-        if limits.out_of_processes() if limits is not None else tasks > policy.processes:
-            return "processes", peak
-        if size > policy.output_mb << 20 or files > policy.output_files:
-            return "output-size", peak
-        if log.seen > LOG_TIMES * (policy.log_kb << 10):
-            return "log", peak
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(POLL_S)
-    return None, peak
+def _outcome(
+    policy: Policy, stopped: Stopped | None, code: int, wall: float, peak: float, printed: str, left: int
+) -> Outcome:
+    unknown = code in NO_START or printed.startswith(("bwrap: ", "FATAL: "))
+    verdict: Verdict = stopped or ("ok" if code == 0 else "start" if unknown else "failed")
+    sentence = SENTENCES[verdict].format(**policy.model_dump(), code=code, log=printed.strip()[-200:])
+    return Outcome(verdict, None if stopped else code, wall, peak, printed, left, sentence)
 
 
-def _use(pid: int) -> tuple[float, int]:
-    """Resident memory of their own (MB) and threads of all processes below ``pid``."""
-    memory, tasks = 0, 0
-    with contextlib.suppress(psutil.Error):
-        for process in psutil.Process(pid).children(recursive=True):
-            with contextlib.suppress(psutil.Error):
-                info = process.memory_info()
-                memory += info.rss - info.shared
-                tasks += process.num_threads()
-    return memory / 1e6, tasks
+def _check_readable(inputs: Path) -> None:
+    """Root runs an entry as nobody, who sees what is open to all."""
+    for folder, _, files in os.walk(inputs):
+        for place in (Path(folder), *(Path(folder, file) for file in files)):
+            needed = 0o5 if place.is_dir() else 0o4
+            if place.stat().st_mode & needed != needed:
+                raise CairnError(f"{place}: closed to others.", "Stage it readable for all (chmod o+rX).", "sandbox")
 
 
-def _end(child: subprocess.Popen[bytes], limits: Cage | None) -> None:
-    """End the engine and all below it: with the first process of its namespace all others go."""
-    below = []
-    with contextlib.suppress(psutil.Error):
-        below = psutil.Process(child.pid).children(recursive=True)
-    with contextlib.suppress(OSError):
-        os.killpg(child.pid, 9)
-    for process in below:
-        with contextlib.suppress(psutil.Error):
-            process.kill()
-    if limits is not None:
-        limits.kill()
-    child.wait()
+@contextmanager
+def _fresh(output: Path) -> Iterator[Path]:
+    """A folder to write into, closed to the other users of this machine; afterwards it is ``output``, and ours.
+
+    Else what an entry leaves with a setuid bit would be a program of the organiser's for any of them to call.
+    """
+    output = Path(os.path.realpath(output))
+    if any(output.iterdir()):
+        raise CairnError(f"{output}: not empty.", "Name an empty folder for each case.", "sandbox")
+    closed = Path(tempfile.mkdtemp(dir=output.parent, prefix=".sandbox-"))
+    place = closed / "output"
+    try:
+        place.mkdir()
+        place.chmod(0o755 if os.geteuid() else 0o777)  # the nobody of root, and Apptainer's, is somebody else
+        yield place
+        _system("chmod", "-R", "u+rwX,go-w,ug-s", str(place))
+        if not os.geteuid():
+            _system("chown", "-R", "-h", "-P", "0:0", str(place))
+        place.rename(output)
+    finally:
+        _system("rm", "-rf", str(closed))
 
 
-def measure(folder: Path) -> tuple[int, int]:
-    """Bytes on disk (or of content, if that is more) and number of entries below a folder; no link is followed."""
-    size, count, waiting = 0, 0, [folder]
-    while waiting:
-        with contextlib.suppress(OSError), os.scandir(waiting.pop()) as entries:
-            for entry in entries:
-                count += 1
-                with contextlib.suppress(OSError):
-                    at = entry.stat(follow_symlinks=False)
-                    size += max(at.st_size, at.st_blocks * 512)
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(Path(entry.path))
-    return size, count
+def _empty(place: Path) -> None:
+    _system("chmod", "-R", "u+rwX", str(place))
+    _system("rm", "-rf", str(place))
+    place.mkdir()
 
 
-class _Log:
-    """What a process prints: read to its end, kept to a size."""
-
-    def __init__(self, pipe: IO[bytes] | None, keep: int) -> None:
-        assert pipe is not None
-        self.pipe, self.keep, self.seen, self.data = pipe, keep, 0, bytearray()
-        self.thread = threading.Thread(target=self._read, daemon=True)
-        self.thread.start()
-
-    def _read(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            while block := os.read(self.pipe.fileno(), BLOCK):
-                self.seen += len(block)
-                self.data += block[: max(0, self.keep - len(self.data))]
-
-    def text(self) -> str:
-        """What was kept, without what would steer a terminal."""
-        said = bytes(self.data).decode("utf-8", "replace")
-        plain = "".join(c if c.isprintable() or c in "\n\t" else "�" for c in said)
-        return plain + ("\n… cut" if self.seen > self.keep else "")
+def _system(*line: str) -> None:
+    """A tool of the system, on a tree that a stranger made: it follows no link, and goes as deep as he has dug."""
+    subprocess.run(line, check=False, capture_output=True)

@@ -92,11 +92,15 @@ def test_a_clean_folder_has_source_configuration_and_raw_files_and_no_result(tmp
         "results/resources/packages/a.whl",
         "results/x/one/b.tsv",
         "data/s/c.nii",
+        "images/theirs/app/predict.py",
     ):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_text(name)
-    write_json(Path("results/x/config.json"), {"datasets": {"m": {"root": "data/s"}, "n": {"root": "/elsewhere"}}})
+    Path("runs.tsv").write_text("run\tlabel\tmethod\timage\ttrack\nt\tT\tcontainer\timages/theirs\topen\n")
+    config = {"datasets": {"m": {"root": "data/s"}, "n": {"root": "/elsewhere"}}, "runs": "runs.tsv"}
+    write_json(Path("results/x/config.json"), config)
     prepare(Path("results/x"), Path("new"))
     there = {p.relative_to("new").as_posix() for p in Path("new").rglob("*") if p.is_file()}
     assert there == {"src/cairn/a.py", "Snakefile", "results/resources/packages/a.whl", "rebuild.json"}
     assert Path("new/data/s/c.nii").read_text() == "data/s/c.nii"
+    assert Path("new/images/theirs/app/predict.py").is_file()

@@ -140,3 +140,38 @@ def test_items_from_shards_that_no_job_made_are_refused():
     secret = SHARD.replace("age/0000", "secret/0000")
     write_text(Path(secret), "secret")
     refused(r"read .*secret/0000.safetensors in items/slices, which no job made", more=frozen(shard=secret))
+
+
+ENTRY = f"{R}/predict/theirs/age/seed-0/run.json"
+
+
+def sealed(track="open", digest="7" * 64, **tracks):
+    """What the check says of an entry, by its card."""
+    predictions = f"{R}/predict/theirs/age/seed-0/predictions.tsv"
+    write_text(Path(predictions), predictions)
+    make_card(Path(), ENTRY, "predict_test", [], [predictions], 30)
+    edit(ENTRY, stage="predict_entry", config={"run": "theirs"}, inputs={"theirs.sif": digest})
+    edit(ENTRY, facts={"image": "theirs.sif"})
+    rules = {"open": {"foreign_weights": True}, "method": {}, **tracks}
+    job = TracksJob(tracks=rules, runs={"theirs": {"track": track, "labelled": {"age": "age"}, "sealed": True}})
+    return check_tracks(job, [Path(ENTRY)])["runs"]["theirs"]
+
+
+def test_of_a_sealed_image_its_content_is_known_and_nothing_else():
+    found = sealed()
+    assert found["images"] == {"theirs.sif": "7" * 64}
+    assert found["pretrained_on"] == found["finetuned_on"] == []
+
+
+def test_a_sealed_image_needs_a_track_that_takes_it():
+    assert sealed("method", method={"containers": True})["images"]
+    with pytest.raises(CairnError, match="'theirs' is a sealed image, and track 'method' takes none"):
+        sealed("method")
+
+
+def test_an_entry_that_did_not_run_cannot_be_judged():
+    job = TracksJob(
+        tracks={"open": {"foreign_weights": True}}, runs={"x": {"track": "open", "labelled": {}, "sealed": True}}
+    )
+    with pytest.raises(CairnError, match="'x' was not run"):
+        check_tracks(job, [])
