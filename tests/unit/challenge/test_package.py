@@ -94,7 +94,7 @@ def test_equal_rows_give_equal_contexts(study, contexts, tmp_path):
     assert (tmp_path / "again/entry.json").read_bytes() == (contexts() / "entry.json").read_bytes()
 
 
-@pytest.mark.parametrize(("run", "task"), [("scratch", "lesion"), ("classical", "age"), ("scratch", "decade")])
+@pytest.mark.parametrize(("run", "task"), [("scratch", "lesion"), ("scratch", "decade")])
 def test_pinned_packages_suffice(study, contexts, tmp_path, run, task):
     """Every other installed package is hidden; so is this repository."""
     context = contexts(run, task)
