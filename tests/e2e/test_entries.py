@@ -47,11 +47,10 @@ def through(do):
     return True
 """
 HOSTILE = """
-import glob
 assert not through(lambda: open(LABELS).read()), "labels"
 assert not through(lambda: open(given[sorted(given)[0]], "ab").write(b"x")), "input"
 assert not through(lambda: socket.create_connection(("1.1.1.1", 53), 1)), "network"
-assert not glob.glob("/tmp/*") and not glob.glob("/output/*"), "another case's leavings"
+assert not os.path.exists("/tmp/left") and not os.listdir("/output"), "another case's leavings"
 Path("/tmp/left").write_text("for the next")
 way = int(hashlib.sha256(first.get_fdata().tobytes()).hexdigest(), 16) % 5
 if way == 0: answer()
