@@ -13,7 +13,7 @@ from cairn.sandbox.policy import Policy
 POLICY = Policy(memory_mb=2048, processes=64, scratch_mb=16, output_mb=8, cpus=3)
 COMMAND = ("python", "/app/predict.py", "--t1", "/input/ses_1/t1.nii.gz", "--output", "/output/output.txt")
 GIVEN = {"PATH": "/bin", "HOME": "/tmp", "A": "b c"}
-PLACES = Path("/work/in"), Path("/work/out")
+PLACES = Path("/cases/in"), Path("/cases/out")
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_bubblewrap(root):
         *words("--uid 65534 --gid 65534 --hostname entry --clearenv --proc /proc --dev /dev --remount-ro /dev"),
         *words("--size 16777216 --tmpfs /dev/shm --size 16777216 --tmpfs /tmp"),
         *words(f"--ro-bind {root}/app /app --symlink usr/lib /lib --ro-bind /usr /usr"),
-        *words("--ro-bind /work/in /input --bind /work/out /output"),
+        *words("--ro-bind /cases/in /input --bind /cases/out /output"),
         *("--setenv", "A", "b c", "--setenv", "HOME", "/tmp", "--setenv", "PATH", "/bin"),
         *words("--chdir /tmp --remount-ro / --"),
         *COMMAND,
@@ -51,12 +51,12 @@ def test_bubblewrap_with_folders_shown_elsewhere(root):
 
 def test_apptainer(monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    policy, rules = POLICY.model_copy(update={"gpu": True}), Path("/work/rules.json")
+    policy, rules = POLICY.model_copy(update={"gpu": True}), Path("/cases/rules.json")
     line = render.apptainer(Image("/a.sif", "sif"), policy, COMMAND, *PLACES, GIVEN, rules)
     assert line == [
         *words("apptainer exec --containall --cleanenv --no-home --no-eval --no-privs --net --network none"),
-        *words("--hostname entry --bind /work/in:/input:ro --bind /work/out:/output:rw --pwd /tmp --nv"),
-        *words("--security seccomp:/work/rules.json"),
+        *words("--hostname entry --bind /cases/in:/input:ro --bind /cases/out:/output:rw --pwd /tmp --nv"),
+        *words("--security seccomp:/cases/rules.json"),
         *("--env", "A=b c", "--env", "PATH=/bin", "/a.sif"),
         *COMMAND,
     ]
@@ -78,7 +78,7 @@ def test_docker_and_podman(program):
         *words("--shm-size 16m --ulimit fsize=8388608:8388608 --ulimit core=0:0"),
         *words("--tmpfs /tmp:rw,nosuid,nodev,size=16m --hostname entry --ipc private"),
         *("--entrypoint", "", "--workdir", "/tmp"),
-        *words("--mount type=bind,src=/work/in,dst=/input,readonly --mount type=bind,src=/work/out,dst=/output"),
+        *words("--mount type=bind,src=/cases/in,dst=/input,readonly --mount type=bind,src=/cases/out,dst=/output"),
         *("--env", "A=b c", "--env", "HOME=/tmp", "--env", "PATH=/bin"),
         "lab/entry:1",
         *COMMAND,
