@@ -35,7 +35,7 @@ rule package_entry:
         runtime=30,
     params:
         results=lambda w, input: str(Path(input.model).parents[4]),
-        app=code_hash(BASE / "containers" / "predict.py", BASE / "src"),
+        app=lambda w: code_hash(BASE / "containers" / "predict.py", BASE / "src"),
         code=code_of("package_entry"),
         pins=pins_of("package_entry"),
     message:

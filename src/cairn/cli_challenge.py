@@ -151,10 +151,8 @@ def validate(
     how = parse(ChallengeConfig, section | ({"base": base} if base else {}))
     limits = {"seconds": seconds or how.seconds_of_contract, "memory_mb": memory_mb or how.policy.memory_mb, "gpu": gpu}
     opened = open_image(image, how.base)
-    entry = Entry(
-        opened, asked, how.contract, how.policy.model_copy(update=limits),
-        engine_for(opened) if engine == "auto" else engine,
-    )  # fmt: skip
+    policy = how.policy.model_copy(update=limits)
+    entry = Entry(opened, asked, how.contract, policy, engine_for(opened, engine))
     with tempfile.TemporaryDirectory(prefix="cairn-trials-") as folder:
         trials = real_trials(asked, cases, Path(data)) if data else invented_trials(asked, cases, Path(folder))
         report = validate(entry, trials)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cairn.challenge.bundle import Bundle, open_bundle
 from cairn.challenge.contract import FLAGS, PROBE_FLAG
-from cairn.challenge.predict_case import in_order, predict_case
+from cairn.challenge.predict_case import predict_case
 from cairn.errors import CairnError
 
 REFUSED, FAILED = 2, 1
@@ -51,7 +51,7 @@ def scans_of(bundle: Bundle, given: Mapping[str, Path | None]) -> dict[str, Path
         CairnError: when two arguments name one sequence (code ``arguments``).
     """
     found: dict[str, Path] = {}
-    first = in_order(bundle.job.task)[0]
+    first = bundle.job.task.sequences[0]
     for flag, name in [*FLAG_OF.items(), (PROBE_FLAG, first)]:
         path = given.get(flag)
         if path is None:

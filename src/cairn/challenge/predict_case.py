@@ -106,7 +106,7 @@ def with_what_there_is(task: TaskSpec, usable: list[str]) -> TaskSpec:
     Raises:
         CairnError: when it has none that the task knows (code ``sequences``).
     """
-    named = [name for name in in_order(task) if name in usable]
+    named = [name for name in task.sequences if name in usable]
     if not named:
         reason = f"Task '{task.name}' takes {_wanted(task)}; the case has {', '.join(usable)}."
         raise CairnError(reason, "Give one that it takes.", "sequences")
@@ -128,11 +128,6 @@ def _write(task: TaskSpec, row: Mapping[str, str], embeddings: Mapping[str, Arra
             np.save(file, np.asarray(vector, np.float32), allow_pickle=False)
     else:
         write_text(out, f"{row['value']}\n")
-
-
-def in_order(task: TaskSpec) -> list[str]:
-    """Sequences that a task knows, in its order."""
-    return [*task.required, *(name for group in task.any_of for name in group), *task.optional]
 
 
 def _wanted(task: TaskSpec) -> str:

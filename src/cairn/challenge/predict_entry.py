@@ -126,7 +126,7 @@ def run_job(
     job = parse(EntryJob, config)
     how = job.challenge
     opened = open_image(image, how.base)
-    engine = engine_for(opened) if how.engine == "auto" else how.engine
+    engine = engine_for(opened, how.engine)
     digest = opened.digest()
     entry = Entry(opened, job.task, how.contract, how.policy, engine, eldest_years=math.inf)  # evaluation judges ages
     training = Training(train_indexes, train_root[0], train_labels[0]) if train_labels else None

@@ -58,8 +58,7 @@ class Trial:
 
 def invented_trials(task: TaskInputs, cases: int, folder: Path) -> list[Trial]:
     """Invented cases below ``folder``: ``cases`` of them with all scans, to be run twice, and the first with less."""
-    names = [*task.required, *(name for group in task.any_of for name in group), *task.optional]
-    made = [write_head(folder / f"case-{number}", names, number) for number in range(1, cases + 1)]
+    made = [write_head(folder / f"case-{number}", task.sequences, number) for number in range(1, cases + 1)]
     return trials_of(task, [(f"case {i}", scans) for i, scans in enumerate(made, 1)])
 
 

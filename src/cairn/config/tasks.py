@@ -50,6 +50,11 @@ class TaskInputs(Section):
     """Probe: where labels are numbers such as ages, the values at which a class ends and the next begins."""
 
     @property
+    def sequences(self) -> tuple[str, ...]:
+        """Every sequence that it names: required ones, then groups, then optional ones."""
+        return (*self.required, *(name for group in self.any_of for name in group), *self.optional)
+
+    @property
     def on_sessions(self) -> bool:
         """Whether it is told from whole sessions, so that it names their sequences; else from items, by features."""
         return True
@@ -60,7 +65,7 @@ class TaskInputs(Section):
             raise ValueError("a task needs a sequence: 'required' or 'any_of'")
         if any(not group for group in self.any_of):
             raise ValueError("any_of: a group is empty")
-        names = [*self.required, *(name for group in self.any_of for name in group), *self.optional]
+        names = self.sequences
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"sequence {', '.join(twice)} stands twice in required, any_of, optional")

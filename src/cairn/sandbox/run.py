@@ -62,12 +62,14 @@ class Outcome:
     sentence: str
 
 
-def engine_for(image: Image) -> str:
-    """The engine that runs an image here.
+def engine_for(image: Image, wanted: str = "auto") -> str:
+    """The engine that runs an image here: the one that is ``wanted``, or what is installed.
 
     Raises:
         CairnError: when none is installed (code ``engine``), saying how to get it.
     """
+    if wanted != "auto":
+        return wanted
     for name in {"folder": ("bubblewrap", "apptainer"), "sif": ("apptainer",), "oci": ("docker", "podman")}[image.kind]:
         if shutil.which(TOOLS[name]):
             return name
@@ -103,7 +105,7 @@ def run_case(
         CairnError: when no engine can run the image, or nothing here can limit it (code ``engine``); when the output is
             not empty, or the inputs are closed to the nobody that root runs an entry as (code ``sandbox``).
     """
-    name = engine_for(image) if engine == "auto" else engine
+    name = engine_for(image, engine)
     inputs, variables = Path(os.path.realpath(inputs)), environment(image, policy, variables)
     if not os.geteuid():
         _check_readable(inputs)

@@ -164,8 +164,7 @@ def _check_scans(experiment: ExperimentConfig, run: Run, table: Path) -> None:
     enabled = {name: task for name, task in experiment.tasks.items() if task.enabled}
     for name in tasks_of(experiment.tracks, run.track, enabled):
         task = enabled[name]
-        asked = [*task.required, *(s for group in task.any_of for s in group), *task.optional]
-        strange = [s for s in asked if s not in known] if task.kind != "probe" else []
+        strange = [s for s in task.sequences if s not in known] if task.kind != "probe" else []
         if strange:
             reason = (
                 f"{table}: run '{run.run}': {experiment.challenge.contract} has no argument for {strange[0]} ({name})."

@@ -353,7 +353,8 @@ class Names(FrozenNames):
         """Every job of the experiment: the wildcards of each rule's jobs. Fetching, and what `apply` adds, left out."""
         shards = {d: [{"dataset": d, "shard": s} for s in self.shards[d]] for d in self.scanned}
         asked = self.seeded(self.entries(self.session_tasks))
-        trained = [job for job in asked if job["run"] in self.model_runs]
+        sealed = set(self.sealed_runs)
+        trained = [job for job in asked if job["run"] not in sealed]
         return {
             "build_donor": [
                 {"donor": d} for d in dict.fromkeys(d for n in self.cohort_datasets for d in self.donors_of(n))
@@ -374,7 +375,7 @@ class Names(FrozenNames):
             "import_weights": [{"run": r, "seed": str(s)} for r in self.imported_runs for s in self.seeds(r)],
             "finetune_model": trained,
             "predict_test": trained,
-            "predict_entry": [job for job in asked if job["run"] in self.sealed_runs],
+            "predict_entry": [job for job in asked if job["run"] in sealed],
             **self.frozen_jobs(),
             "evaluate_run": self.entries(self.tasks),
             "label_canary": [{"task": t} for t in self.canary_tasks],
