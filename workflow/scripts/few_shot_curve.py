@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from cairn.bench.few_shot import few_shot_curve
+from cairn.bench.curve import few_shot_curve
 from cairn.config import parse
 from cairn.config.evaluate import EvaluateJob
 from cairn.provenance import Job, script

@@ -1,8 +1,7 @@
-"""Few-shot curves: heads on shares of the training subjects, and, in a job of its own, their scores on the test set."""
+"""Few-shot heads: fitted on shares of the training subjects; `cairn.bench.curve` scores them, in a job of its own."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,9 @@ from cairn.bench.features import Features
 from cairn.bench.fit import HeadData, choose, read_data
 from cairn.bench.predict import value_rows
 from cairn.config.bench import FewShotConfig, HeadJob
-from cairn.config.evaluate import EvaluateJob
 from cairn.errors import CairnError
-from cairn.io.tables import FEW_SHOT_COLUMNS, PREDICTION_COLUMNS, read_table, write_table
+from cairn.io.tables import FEW_SHOT_PREDICTION_COLUMNS, write_table
 from cairn.ssl.draws import generator
-
-COLUMNS = ("share", "draw", "n", *PREDICTION_COLUMNS)
 
 
 def subset(subjects: Sequence[str], strata: Sequence[int], share: float, seed: int, draw: int) -> list[int]:
@@ -50,7 +46,8 @@ def few_shot_predictions(
     """Fit a head on every share and draw, and predict the test items; returns facts for the card. Sees no test target.
 
     The learning rate of each subset is chosen within it; where it has too few subjects to hold some back,
-    ``few_shot.rate`` holds. A subset of one class has no head and no rows.
+    ``few_shot.rate`` holds. A subset of one class has no head and no rows; where several shares come to the same
+    subjects, the largest alone has.
 
     Args:
         job: the task, with ``frozen.few_shot``.
@@ -70,21 +67,32 @@ def few_shot_predictions(
     data = read_data(job.task, features, targets)
     test = same_maker(test_features, features.facts)
     rows, left, rates = [], {}, []
-    for share in curve.shares:
-        draws = 1 if share == 1 else curve.draws
-        for draw in range(draws):
-            part = data.rows(subset(data.subjects, data.strata(job.task.kind), share, job.seed, draw))
-            try:
-                head, facts = _fit(job, part, curve, draw)
-            except CairnError as error:
-                if error.code != "one-class":
-                    raise
-                left[f"{share:g}, draw {draw}"] = str(error)
-                continue
-            rates.append({"share": share, "draw": draw, "n": len(part.x), **facts["best"]})
-            rows += [{"share": share, "draw": draw, "n": len(part.x), **r} for r in value_rows(job.task, test, head)]
-    write_table(predictions, rows, COLUMNS)
+    for share, draw, places in _subsets(data, job, curve):
+        part = data.rows(places)
+        try:
+            head, facts = _fit(job, part, curve, draw)
+        except CairnError as error:
+            if error.code != "one-class":
+                raise
+            left[f"{share:g}, draw {draw}"] = str(error)
+            continue
+        rates.append({"share": share, "draw": draw, "n": len(part.x), **facts["best"]})
+        rows += [{"share": share, "draw": draw, "n": len(part.x), **r} for r in value_rows(job.task, test, head)]
+    write_table(predictions, rows, FEW_SHOT_PREDICTION_COLUMNS)
     return {"heads": rates, "left_out": left}
+
+
+def _subsets(data: HeadData, job: HeadJob, curve: FewShotConfig) -> list[tuple[float, int, list[int]]]:
+    """Share, draw and places of every subset. Of shares that come to the same few subjects the largest stands."""
+    found = []
+    for draw in range(curve.draws):
+        larger: list[int] = []
+        for share in sorted(curve.shares, reverse=True):
+            places = subset(data.subjects, data.strata(job.task.kind), share, job.seed, draw)
+            if places != larger and (share < 1 or draw == 0):
+                found.append((share, draw, places))
+            larger = places
+    return sorted(found)
 
 
 def _fit(job: HeadJob, part: HeadData, curve: FewShotConfig, draw: int) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -95,39 +103,3 @@ def _fit(job: HeadJob, part: HeadData, curve: FewShotConfig, draw: int) -> tuple
         job.task.kind in ("classification", "probe", "survival") and sizes[sizes > 0].min() < 2
     )
     return choose(job.task, part, job.seed + 1000 * draw, rate=curve.rate if too_few else None)
-
-
-def few_shot_curve(job: EvaluateJob, predictions: Path, labels: Path, curve: Path) -> dict[str, Any]:
-    """Score every share of a curve against the test labels, with the intervals of every other score.
-
-    Args:
-        job: run, task, cohort and how to evaluate; its ``seeds`` play no part.
-        predictions: from `few_shot_predictions`.
-        labels: of the test items.
-        curve: the table: one row a share, draw and metric. Column ``seed`` holds the number of the draw, -1 the mean
-            over draws; all draws are of the encoder that the predictions rest on.
-
-    Raises:
-        CairnError: for labels or predictions that evaluation cannot use.
-    """
-    from cairn.evaluate.cases import score_cases
-    from cairn.evaluate.scores import score_rows
-    from cairn.evaluate.tables import as_arrays
-
-    groups: dict[str, dict[int, list[dict[str, str]]]] = {}
-    for row in read_table(predictions, COLUMNS):
-        groups.setdefault(row["share"], {}).setdefault(int(row["draw"]), []).append(row)
-    rows = []
-    for share, draws in sorted(groups.items(), key=lambda pair: float(pair[0])):
-        by_draw = {}
-        for draw, given in draws.items():
-            with tempfile.TemporaryDirectory() as folder:
-                table = Path(folder) / "predictions.tsv"
-                write_table(table, given, PREDICTION_COLUMNS)
-                task = job.task
-                by_draw[draw] = score_cases(labels, table, task.kind, job.evaluate, task.classes, task.edges)
-        n = round(float(np.mean([float(given[0]["n"]) for given in draws.values()])))
-        for found in score_rows(job, as_arrays(job.cohort, by_draw)):
-            rows.append({**found, "share": share, "n": n})
-    write_table(curve, rows, FEW_SHOT_COLUMNS)
-    return {"shares": len(groups), "rows": len(rows)}

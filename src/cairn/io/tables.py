@@ -22,6 +22,7 @@ QUARANTINE_COLUMNS = ("dataset", "subject", "session", "sequence", "path", "code
 SHARD_COLUMNS = ("subject", "session", "sequences", "shape", "shard_sha256", "session_sha256", "classified")
 HASH_COLUMNS = ("dataset", "subject", "session", "sequence", "sha256", "hash")
 PREDICTION_COLUMNS = ("subject", "session", "value", "mask", "mask_sha256", "status")
+FEW_SHOT_PREDICTION_COLUMNS = ("share", "draw", "n", *PREDICTION_COLUMNS)
 FEW_SHOT_COLUMNS = ("run", "task", "share", "n", "seed", "metric", "value", "ci_low", "ci_high")
 
 

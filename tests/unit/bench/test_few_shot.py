@@ -8,7 +8,8 @@ import pytest
 from made_items import made_features
 from test_fit_head import rows_of, signal, task
 
-from cairn.bench.few_shot import few_shot_curve, few_shot_predictions, subset
+from cairn.bench.curve import few_shot_curve
+from cairn.bench.few_shot import few_shot_predictions, subset
 from cairn.bench.fit import HeadData
 from cairn.bench.targets import Targets, write_targets
 from cairn.config.bench import HeadJob
@@ -30,10 +31,10 @@ def test_subsets_are_nested_stratified_and_by_subject():
     assert subset(subjects, strata, 0.1, 0, 0) != subset(subjects, strata, 0.1, 0, 1)
 
 
-def curve(tmp_path, kind="probe"):
+def curve(tmp_path, kind="probe", shares=(0.02, 0.2, 1.0)):
     what = task(kind, epochs=30)
-    shares = {"shares": (0.02, 0.2, 1.0), "draws": 2}
-    what = what.model_copy(update={"frozen": type(what.frozen)(**{**what.frozen.model_dump(), "few_shot": shares})})
+    few_shot = {"shares": shares, "draws": 2}
+    what = what.model_copy(update={"frozen": type(what.frozen)(**{**what.frozen.model_dump(), "few_shot": few_shot})})
     job = HeadJob(run="r", task=what)
     x, targets = signal(kind, 120)
     test_x, test_targets = signal(kind, 60, seed=8)
@@ -62,6 +63,12 @@ def test_a_curve_rises_and_has_intervals(tmp_path):
     assert values[2] > 0.9
     assert all(float(r["ci_low"]) <= float(r["value"]) <= float(r["ci_high"]) for r in mean.values())
     assert np.ptp([float(r["value"]) for r in rows if r["share"] == "0.02" and r["seed"] in "01"]) > 0
+
+
+def test_shares_of_the_same_people_are_one_point(tmp_path):
+    """1 % and 2 % of each class of forty are one person each: one head, at the larger share."""
+    _, facts = curve(tmp_path, shares=(0.01, 0.02, 0.2, 1.0))
+    assert [(h["share"], h["draw"]) for h in facts["heads"]] == [(0.02, 0), (0.02, 1), (0.2, 0), (0.2, 1), (1.0, 0)]
 
 
 def test_the_job_that_predicts_has_no_test_target():
