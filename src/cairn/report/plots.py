@@ -146,7 +146,7 @@ def _confusion(sources: Sources, task: Record) -> Picture:
         source = embed(figure)
     return Picture(
         source, f"Confusion matrix of every run on {task['title']}",
-        "Share of the true class (lines) that is told as each class (columns), mean over seeds. Empty: less than 0.5 %.",
+        "Share of the true class (lines) that is told as each class (columns), mean over seeds. Empty: below 0.5 %.",
     )  # fmt: skip
 
 
