@@ -25,9 +25,9 @@ def checkout(tmp_path):
 
 
 def test_submission_plans_an_entry_and_an_image_a_task(checkout):
-    line = ("--dry-run", "--quiet", "rules", "submission", "--config", "run=mae")
-    command = (sys.executable, "-m", "snakemake", "--cores", "1", "--configfile", "config/ci.yaml")
-    printed = checkout.run(*command, *line, APPTAINER_COMMAND="sh")
+    command = (sys.executable, "-m", "snakemake", "submission", "--dry-run", "--quiet", "rules", "--cores", "1")
+    settings = ("--configfile", "config/ci.yaml", "--config", "run=mae")
+    printed = checkout.run(*command, *settings, APPTAINER_COMMAND="sh")
     counts = {words[0]: int(words[1]) for words in map(str.split, printed.splitlines()) if len(words) == 2
               and words[1].isdigit()}  # fmt: skip
     assert (counts["package_entry"], counts["build_image"], counts["finetune_model"]) == (3, 3, 3)
