@@ -11,6 +11,7 @@ from pathlib import Path
 
 from snakemake.dag import DAG
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 try:
     from cairn.errors import CairnError
@@ -135,7 +136,12 @@ def submitted(run):
         tasks = PLAN.submission_tasks(run) if run or "submission" in sys.argv else []
     except CairnError as error:
         raise WorkflowError(str(error))
-    kinds = ["{}.run.json", "{}.sif"] if PLAN.experiment.challenge.build == "sif" else ["{}.run.json"]
+    images = PLAN.experiment.challenge.builds_images
+    if tasks and not images and PLAN.experiment.challenge.build == "auto":
+        logger.info(
+            "No Apptainer here, so no image: submission makes folders; each one's README.md tells how to build."
+        )
+    kinds = ["{}.run.json", "{}.sif"] if images else ["{}.run.json"]
     return [kind.format(CONTEXT.format(run=run, task=task)) for task in tasks for kind in kinds]
 
 

@@ -1,7 +1,7 @@
 """Submission: a row of the leaderboard as container entries, one a task. Asked for by name, never by default.
 
 needs: fine-tuned models of the run, the packages that preprocessing reads
-makes: submission/{run}/{task}/ (build context), with `challenge: {build: sif}` also {task}.sif, and cards
+makes: submission/{run}/{task}/ (build context), where Apptainer is installed also {task}.sif, and cards
 why:   what is sent to a challenge is the very model that was scored, and its card leads back to the raw scans
 """
 

@@ -13,6 +13,7 @@ Scan = Annotated[Path | None, typer.Option(help="A scan, NIfTI.")]
 Experiment = Annotated[
     str, typer.Option("--experiment", "-e", help="Folder under results/; needed where there are several.")
 ]
+DEMO, FOMO26 = Path("config/demo.yaml"), Path("config/fomo26.yaml")
 Seed = Annotated[int, typer.Option(help="Repetition whose model answers.")]
 
 
@@ -50,7 +51,7 @@ def predict(
     """
     import os
 
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # as in the pipeline, before NumPy is imported
+    os.environ["OMP_NUM_THREADS"] = "1"  # as in the pipeline and the image, before NumPy is imported
     from cairn.challenge.bundle import open_bundle
     from cairn.challenge.command import scans_of
     from cairn.challenge.finished import best_run, bundle_of
@@ -85,8 +86,10 @@ def predict(
 
 def package(
     run: Annotated[str, typer.Argument(help="Row of the leaderboard.")],
-    task: Annotated[str, typer.Option(help="Task.")],
-    out: Annotated[Path, typer.Option(help="New folder for the build context.")],
+    task: Annotated[str, typer.Option(help="Task; default: every one that the row has a model for.")] = "",
+    out: Annotated[
+        Path | None, typer.Option(help="New folder for the build context; default: where the workflow has it.")
+    ] = None,
     experiment: Experiment = "",
     seed: Seed = 0,
     sif: Annotated[Path | None, typer.Option(help="Build this image too, by Apptainer.")] = None,
@@ -94,37 +97,52 @@ def package(
         str, typer.Option(help="With --sif, build without a network: 'BASE.sif:WHEELS', an image and a folder.")
     ] = "",
 ) -> None:
-    """Make a container entry of a row: a build context for Apptainer and Docker, and with --sif the image."""
-    from cairn.challenge.finished import bundle_of
+    """Make container entries of a row: a build context for Apptainer and Docker each, and with --sif the image."""
+    from cairn.challenge.finished import bundle_of, tasks_of_run
     from cairn.challenge.package import build, machine_base
     from cairn.challenge.package import package as write
     from cairn.cli import results_of
 
-    card = write(bundle_of(results_of(experiment), run, task, seed), out, Path())
-    typer.echo(f"{out}: {card['app_mb']} MB beside Python and its packages.")
+    results = results_of(experiment)
+    if not task and (out or sif):
+        raise CairnError("--out and --sif are for one entry.", "Name its --task, or leave them out.", "arguments")
+    made = {}
+    for name in [task] if task else tasks_of_run(results, run, seed):
+        made[name] = out or results / "submission" / run / name
+        card = write(bundle_of(results, run, name, seed), made[name], Path())
+        typer.echo(f"{made[name]}: {card['app_mb']} MB beside Python and its packages.")
     if sif:
         base, _, wheels = offline.partition(":")
-        size = build(out, sif, (Path(base), Path(wheels)) if offline else None)
+        size = build(made[task], sif, (Path(base), Path(wheels)) if offline else None)
         typer.echo(f"{sif}: {size:.0f} MB.")
         typer.echo(f"Try it: cairn validate {sif} --task {task}")
     else:
         lent = " ".join(f"--base {place}" for place in machine_base())
-        typer.echo(f"Try it on this machine's Python: cairn validate {out} --task {task} {lent}")
+        typer.echo("Try it on this machine's Python:")
+        for name, folder in made.items():
+            typer.echo(f"cairn validate {folder} --task {name} {lent}")
 
 
 def validate(
     image: Annotated[str, typer.Argument(help="A .sif file, a folder with a root file system, or docker://NAME.")],
     task: Annotated[str, typer.Option(help="Task of the configuration that the image answers.")],
-    contract: Annotated[str, typer.Option(help="Whose arguments it takes: fomo25 or fomo26.")] = "fomo25",
-    configfile: Annotated[
-        str, typer.Option(help="Where the task stands; default: config/demo.yaml, of fomo26 config/fomo26.yaml.")
+    contract: Annotated[
+        str, typer.Option(help="fomo25 or fomo26: whose arguments it takes; default: as configured.")
     ] = "",
+    configfile: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Where the task stands; a further one is laid over. Default: the demo's, with fomo26 its too."
+        ),
+    ] = None,
     data: Annotated[str, typer.Option(help="Folder of real scans (FOMO's fine-tune sets, BIDS); else invented.")] = "",
     cases: Annotated[int, typer.Option(min=1, help="Cases, each run twice.")] = 2,
     seconds: Annotated[float, typer.Option(help="Wall time of a case; default: the contract's, 120 or 900.")] = 0,
     memory_mb: Annotated[int, typer.Option(help="Memory of a case; default: as in the configuration.")] = 0,
     gpu: Annotated[bool, typer.Option("--gpu", help="Show it the GPU.")] = False,
-    engine: Annotated[str, typer.Option(help="bubblewrap, apptainer, docker or podman.")] = "auto",
+    engine: Annotated[
+        str, typer.Option(help="auto, bubblewrap, apptainer, docker or podman; default: as configured.")
+    ] = "",
     base: Annotated[
         list[str] | None, typer.Option(help="Folder of this machine that a folder image sees; may be repeated.")
     ] = None,
@@ -145,14 +163,22 @@ def validate(
     from cairn.sandbox.image import open_image
     from cairn.sandbox.run import engine_for
 
-    whole = _configuration(Path(configfile or f"config/{'fomo26' if contract == 'fomo26' else 'demo'}.yaml"))
+    usual = [DEMO, FOMO26] if contract == "fomo26" else [DEMO]
+    whole: dict[str, Any] = {}
+    for path in configfile or usual:
+        whole = _laid_over(whole, _configuration(path))
     asked = _task(whole, task)
-    section: dict[str, Any] = {**whole.get("challenge", {}), "contract": contract, "engine": engine}
-    how = parse(ChallengeConfig, section | ({"base": base} if base else {}))
-    limits = {"seconds": seconds or how.seconds_of_contract, "memory_mb": memory_mb or how.policy.memory_mb, "gpu": gpu}
+    named = {"contract": contract, "engine": engine, "base": base}
+    section = whole.get("challenge", {}) | {name: value for name, value in named.items() if value}
+    how = parse(ChallengeConfig, section, "challenge")
+    limits = {
+        "seconds": seconds or how.seconds_of_contract,
+        "memory_mb": memory_mb or how.policy.memory_mb,
+        "gpu": gpu or how.policy.gpu,
+    }
     opened = open_image(image, how.base)
     policy = how.policy.model_copy(update=limits)
-    entry = Entry(opened, asked, how.contract, policy, engine_for(opened, engine))
+    entry = Entry(opened, asked, how.contract, policy, engine_for(opened, how.engine, policy.gpu))
     with tempfile.TemporaryDirectory(prefix="cairn-trials-") as folder:
         trials = real_trials(asked, cases, Path(data)) if data else invented_trials(asked, cases, Path(folder))
         report = validate(entry, trials)
@@ -168,6 +194,15 @@ def _configuration(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise CairnError(f"{path}: no such file.", "Name a configuration by --configfile.", "missing")
     return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Two configurations as one, as Snakemake lays several ``--configfile`` over each other."""
+    both = dict(below)
+    for name, value in above.items():
+        under = both.get(name)
+        both[name] = _laid_over(under, value) if isinstance(value, dict) and isinstance(under, dict) else value
+    return both
 
 
 def _task(config: dict[str, Any], name: str) -> Any:

@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from typer.testing import CliRunner
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from cairn.challenge.contract import arguments, suffix_of
 from cairn.challenge.outputs import check_output
+from cairn.cli import app
 from cairn.config.tasks import TaskInputs
 from cairn.io.nifti import write_scan
 from cairn.sandbox import watch
@@ -134,6 +136,20 @@ except OSError: print("MADE", made)
 
 def test_no_group_is_left_behind():
     assert not [p for p in Path("/sys/fs/cgroup").glob("**/cairn-*") if f"-{os.getpid()}-" in p.name]
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "said"), [(ENTRIES["honest"].code, 0, "VALID."), (CHANGING, 1, "two runs disagree")]
+)
+def test_the_command_validate_finds_the_changing_entry(code, status, said, host, tmp_path):
+    root, config = make(tmp_path / "image", code, **host), tmp_path / "config.yaml"
+    config.write_text("tasks: {infarct: {kind: classification, required: [FLAIR]}}\nchallenge: {contract: fomo26}\n")
+    lent = [part for place in base() for part in ("--base", place)]
+    line = ["validate", str(root), "--task", "infarct", "--cases", "1", "--configfile", str(config), *lent]
+    told = CliRunner().invoke(app, line)
+    assert (told.exit_code, told.exception is None or isinstance(told.exception, SystemExit)) == (status, True)
+    assert said in told.output
+    assert "called as fomo26 asks" in told.output
 
 
 def test_the_changing_entry_changes(inputs, host, tmp_path):

@@ -40,6 +40,22 @@ def test_mistakes_are_told_in_the_plan(edit, message):
         Plan(changed(*edit), ROOT)
 
 
+def test_a_probe_of_more_than_one_sequence_is_refused():
+    config = merged("demo", "fomo26")
+    assert Plan(config, ROOT).experiment.challenge.contract == "fomo26"
+    config["tasks"]["age_group"]["optional"] = ["T2w"]
+    with pytest.raises(CairnError, match="a probe names one sequence alone"):
+        Plan(config, ROOT)
+
+
+def test_a_row_is_submitted_for_the_tasks_that_it_has_models_for():
+    plan = Plan(CI, ROOT)
+    assert plan.submission_tasks("mae") == ["infarct", "meningioma", "age"]
+    for run, message in (("", "Which row"), ("moe", "Run 'moe' is not in")):
+        with pytest.raises(CairnError, match=message):
+            plan.submission_tasks(run)
+
+
 def test_a_set_used_against_its_split_is_refused():
     with pytest.raises(CairnError, match=r"'age_few' is used for 'test', but its donors are those of split 'finetune'"):
         Plan(changed("tasks", "age", "test", "age_few"), ROOT)

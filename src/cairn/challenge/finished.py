@@ -51,6 +51,20 @@ def bundle_of(results: Path, run: str, task: str, seed: int = 0) -> Bundle:
     )  # fmt: skip
 
 
+def tasks_of_run(results: Path, run: str, seed: int = 0) -> list[str]:
+    """Tasks that a row of a finished experiment has a model for, by name.
+
+    Raises:
+        CairnError: when there is none (code ``unknown``).
+    """
+    tasks = sorted(p.parts[-3] for p in (results / "finetune" / run).glob(f"*/seed-{seed}/{MODEL}"))
+    if not tasks:
+        known = sorted({p.parts[-4] for p in (results / "finetune").glob(f"*/*/seed-{seed}/{MODEL}")})
+        reason = f"{results}: no model of run '{run}', seed {seed}."
+        raise CairnError(reason, f"Rows with models: {', '.join(known) or 'none'}.", "unknown")
+    return tasks
+
+
 def _settings(inputs: Iterable[Path]) -> PreprocessConfig:
     """How the shards among ``inputs`` were preprocessed: all of a model's alike, for they are of one data set.
 

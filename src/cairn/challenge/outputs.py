@@ -47,10 +47,11 @@ REMEDIES = {
     "out-of-range": "Write a probability from 0 to 1, or an age in years.",
     "wrong-shape": "Give the mask back on the grid of the scan that it belongs to.",
     "wrong-affine": "Copy the affine of the scan that the mask belongs to.",
-    "wrong-dimension": "Write one 3D mask, or one vector: a single axis, no batch axis.",
+    "wrong-dimension": "Write one 3D mask, or one vector, at most with a batch axis of 1.",
     "wrong-type": "Write whole numbers as labels, or a vector of floating point numbers.",
     "label-set": "Use 0 for outside, and the labels of the task alone.",
     "not-nifti": "Write a mask as NIfTI-1, packed by gzip (.nii.gz).",
+    "changing": "Fix every seed, and answer a case alike each time.",
     "not-npy": "Write the vector with numpy.save, without pickle.",
 }
 """What an entrant can do, by verdict."""
@@ -212,6 +213,8 @@ def _vector(file: Path) -> Checked:
         return refused("not-npy", f"{file.name} is no readable .npy file ({str(error)[:80]}).")
     if kind.hasobject or kind.kind != "f":
         return refused("wrong-type", f"{file.name} holds {kind}, not floating point numbers.")
+    if len(shape) == 2 and shape[0] == 1:  # a batch of one, which FOMO26's validator takes for its vector
+        shape = shape[1:]
     if len(shape) != 1:
         return refused("wrong-dimension", f"{file.name} has {len(shape)} axes ({_by(shape)}); a vector has one.")
     if shape[0] < 1:

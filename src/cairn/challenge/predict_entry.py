@@ -1,7 +1,8 @@
 """Predictions of an entry on a data set, case by case. No label of the test is read here, and none is among the inputs.
 
 Whatever an entry does to one case costs it that case: the status of its row says why, and evaluation counts the worst
-answer there. A probe is an embedding: the organiser fits the head, to the labelled training set, as for every run.
+answer there. A few cases are asked twice; one that is not answered alike has no answer. A probe is an embedding: the
+organiser fits the head, to the labelled training set, as for every run.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import math
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cairn.challenge.entry import Answer, Entry, answer
-from cairn.challenge.outputs import OK, printable
+from cairn.challenge.outputs import OK, printable, refused
 from cairn.config.base import parse
 from cairn.config.challenge import EntryJob
 from cairn.datasets.labels import class_of
@@ -40,7 +41,7 @@ CASES, LOGS = "cases.tsv", "logs"
 CASE_COLUMNS = (
     "part", "subject", "session", "verdict", "exit_code", "wall_s", "peak_memory_mb", "output_bytes", "sentence",
 )  # fmt: skip
-OTHER_SIZE = "embedding-size"
+OTHER_SIZE, CHANGING = "embedding-size", "changing"
 LEAST_SUBJECTS = 4
 
 
@@ -76,7 +77,10 @@ class Asked:
     work: Path
     logs: Path
     follow_links: bool
+    repeat: int = 0
+    """Cases of the test that are still to be asked twice."""
     rows: list[Row] = field(default_factory=list)
+    repeated: dict[str, list[str]] = field(default_factory=lambda: {"agree": [], "differ": []})
 
     def ask(self, part: str, session: Listed, root: Path) -> Answer | CairnError:
         """Ask about one session; an error is no fault of the entry."""
@@ -86,6 +90,9 @@ class Asked:
                 for path in session.scans.values():
                     refuse_outside(split_member(path)[0], root)
             found = answer(self.entry, session.scans, self.work, session.hashes)
+            if part == "test" and self.repeat > 0:
+                self.repeat -= 1
+                found = self._again(found, session)
         except CairnError as error:
             if error.code == "engine":
                 raise
@@ -100,13 +107,28 @@ class Asked:
         write_text(self.logs / part / f"sub-{session.subject}_ses-{session.session}.log", run.log)
         return found
 
+    def _again(self, first: Answer, session: Listed) -> Answer:
+        """The first answer where a second is the same; else one that counts as none."""
+        if first.checked is None or not first.checked.ok:
+            return first
+        second = answer(self.entry, session.scans, self.work, session.hashes)
+        if second.checked is None or not second.checked.ok:
+            self.repeated["differ"].append(f"{session.key}: {second.verdict}")
+        elif second.checked.content != first.checked.content:
+            self.repeated["differ"].append(session.key)
+        else:
+            self.repeated["agree"].append(session.key)
+            return first
+        return replace(first, checked=refused(CHANGING, "asked twice, it did not answer alike."))
+
     def facts(self) -> dict[str, Any]:
-        """Counts of verdicts; the slowest case and the largest memory."""
+        """Counts of verdicts; the slowest case and the largest memory; cases that were asked twice."""
         ran = [row for row in self.rows if "wall_s" in row]
         return {
             "verdicts": dict(sorted(Counter(row["verdict"] for row in self.rows).items())),
             "slowest_s": max((row["wall_s"] for row in ran), default=0.0),
             "most_memory_mb": max((row["peak_memory_mb"] for row in ran), default=0),
+            "repeated": self.repeated,
         }
 
 
@@ -165,7 +187,7 @@ def predict_entry(
     for left in (MASKS, LOGS):
         shutil.rmtree(folder / left, ignore_errors=True)
     state.mkdir(parents=True, exist_ok=True)
-    asked = Asked(entry, state, folder / LOGS, job.follow_links)
+    asked = Asked(entry, state, folder / LOGS, job.follow_links, job.challenge.repeat_cases)
     sessions = list_sessions(indexes, root)
     facts: dict[str, Any] = {}
     if job.task.kind == "probe":

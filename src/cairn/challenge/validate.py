@@ -1,7 +1,8 @@
 """Is an image an entry? What the official validators of FOMO25 and FOMO26 check, and what they let through.
 
-They check that the image starts Python, that every case ends and is answered, that text is a number and a mask has its
-scan's shape. Checked here as well: the range of a probability, the mask's affine and labels, one vector of one length,
+They check that the image is an Apptainer file (FOMO26), has folders /input and /output (FOMO25), shows a GPU where one
+is asked for and starts Python, that every case ends and is answered, that text is a number and a mask has its scan's
+shape. Checked here as well: the range of a probability, the mask's affine and labels, one vector of one length,
 every subset of the scans that a case may lack, the time of each case, that two runs agree, that no network is needed,
 and that nothing but the output is touched. An empty mask is an answer.
 """
@@ -21,6 +22,7 @@ from cairn.challenge.contract import COMMAND
 from cairn.challenge.entry import Answer, Entry, answer
 from cairn.challenge.outputs import OK, printable
 from cairn.challenge.trials import Trial
+from cairn.sandbox.health import lacks
 
 Level = Literal["ok", "note", "fault"]
 NO_PREDICT = 3
@@ -152,13 +154,14 @@ def validate(entry: Entry, trials: Sequence[Trial]) -> Report:
     }  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="cairn-validate-") as folder:
         start = _start(entry, Path(folder))
+        first = [*_places(entry, Path(folder)), *_gpu(entry, Path(folder))] if start.level == "ok" else []
         tried: list[Tried] = []
         if start.level == "ok":
             for trial in trials:
                 times = 2 if trial.repeat else 1
                 tried.append(Tried(trial, tuple(answer(entry, trial.scans, Path(folder)) for _ in range(times))))
     changed = bool(before) and image.digest() != before
-    findings = [_image(entry), start, *(_of_answers(entry, tried, changed) if tried else ())]
+    findings = [_image(entry), *first, start, *(_of_answers(entry, tried, changed) if tried else ())]
     return Report(facts, tuple(findings), tuple(tried))
 
 
@@ -167,8 +170,38 @@ def _image(entry: Entry) -> Finding:
     size = f"{image.size_mb():,.0f} MB" if image.kind != "oci" else "size not known"
     if image.kind == "sif":
         return Finding("image", "ok", f"an Apptainer file, {size}")
-    return Finding("image", "note", f"{'a root folder' if image.kind == 'folder' else 'a name'}, {size}; "
-                   "FOMO takes an Apptainer file (.sif)")  # fmt: skip
+    takes = "hand in an Apptainer file (.sif), for FOMO's validators refuse all else"
+    if image.kind == "folder":
+        return Finding("image", "note", f"a root folder, {size}: a rehearsal; {takes}")
+    return Finding("image", "fault" if entry.contract == "fomo26" else "note", f"a name, {size}; {takes}")
+
+
+def _places(entry: Entry, folder: Path) -> Iterator[Finding]:
+    """FOMO25's validator looks for the mount points in the image itself; here a sandbox would hide that they lack."""
+    image = entry.image
+    if image.kind == "oci":
+        yield Finding("folders", "note", "an image by name is not looked into for /input and /output")
+        return
+    missing = lacks(image, entry.policy, folder)
+    if not missing:
+        yield Finding("folders", "ok", "/input and /output are in the image")
+    elif image.kind == "sif" and entry.contract == "fomo25":
+        yield Finding("folders", "fault", f"the image has no folder {' and '.join(missing)}; make it as it is built")
+    else:
+        yield Finding("folders", "note", f"no folder {' and '.join(missing)}; an image for FOMO25 must have it")
+
+
+def _gpu(entry: Entry, folder: Path) -> Iterator[Finding]:
+    """Both validators call ``nvidia-smi`` in the image where a GPU is asked for."""
+    if not entry.policy.gpu:
+        return
+    inputs, output = folder / "none", folder / "gpu"
+    output.mkdir()
+    run = entry.run(entry.image, ["nvidia-smi", "-L"], inputs, output, entry.policy, entry.engine)
+    if run.verdict == OK:
+        yield Finding("gpu", "ok", printable(run.log[:200]))
+    else:
+        yield Finding("gpu", "fault", printable(f"no GPU is seen in it. {run.sentence} {run.log[-200:]}"))
 
 
 def _start(entry: Entry, folder: Path) -> Finding:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from typing import Literal
 
 from pydantic import Field
@@ -20,13 +22,23 @@ class ChallengeConfig(Section):
     """What an image is called with: ``fomo25`` or ``fomo26`` (docs/how-to/enter-a-challenge.md)."""
     engine: Literal["auto", "bubblewrap", "apptainer", "docker", "podman"] = "auto"
     """What makes the sandbox; ``auto``: what the image needs and the machine has."""
-    build: Literal["context", "sif"] = Field(default="context", exclude_if=lambda v: v == "context")
-    """What the target ``submission`` makes of a row: folders to build images from, or also the images, by Apptainer."""
+    build: Literal["auto", "context", "sif"] = Field(default="auto", exclude_if=lambda v: v == "auto")
+    """What the target ``submission`` makes of a row: folders to build images from, or with ``sif`` also the images, by
+    Apptainer; ``auto``: the images where Apptainer is installed."""
+    repeat_cases: int = Field(default=1, ge=0)
+    """Test cases of each task, from the first on, that an entry is asked twice: one that it does not answer alike
+    counts as not answered (``changing``). 0 for entries that compute on a GPU and differ in the last digits."""
     policy: Policy = Policy()
     """What an entry may use. It never has a network, a label, or another case."""
     base: tuple[str, ...] = Field(default=(), exclude_if=lambda v: not v)
     """Folders of this machine that every image which is a folder sees, read-only, for images that bring no system of
     their own; only for images that you made. Default: none."""
+
+    @property
+    def builds_images(self) -> bool:
+        """Whether the target ``submission`` makes images: as it is set, or where Apptainer is found now."""
+        command = os.environ.get("APPTAINER_COMMAND") or "apptainer"
+        return self.build == "sif" or (self.build == "auto" and shutil.which(command) is not None)
 
     @property
     def seconds_of_contract(self) -> float:

@@ -124,6 +124,14 @@ class TaskConfig(TaskInputs):
         return self.frozen is None and self.kind not in FROZEN_KINDS
 
     @model_validator(mode="after")
+    def _one_scan(self) -> TaskConfig:
+        if self.kind == "probe" and self.on_sessions and len(self.sequences) != 1:
+            raise ValueError(
+                "required: a probe names one sequence alone, for the contract hands an entry one (--input)"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _frozen(self) -> TaskConfig:
         if self.frozen is None:
             if self.kind in FROZEN_KINDS:

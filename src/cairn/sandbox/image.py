@@ -14,7 +14,9 @@ from cairn.errors import CairnError
 from cairn.io.atomic import sha256
 
 APP = "app/predict.py"
-OCI = ("docker://", "docker-archive:", "oci:")
+OCI = "docker://"
+UNREAD = ("docker-archive:", "oci:", "oci-archive:", "docker-daemon:")
+"""How Apptainer names images that neither it nor Docker runs without a conversion."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,9 @@ def open_image(path: Path | str, base: Sequence[str] = ()) -> Image:
     name = str(path)
     if name.startswith(OCI):
         return Image(name, "oci")
+    if name.startswith(UNREAD):
+        reason = f"{name}: no engine runs it as it is."
+        raise CairnError(reason, f"Make a file of it: apptainer build entry.sif {name}", "image")
     place = Path(name)
     if place.is_dir():
         if not (place / APP).is_file():

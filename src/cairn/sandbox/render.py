@@ -48,10 +48,13 @@ def bubblewrap(
     ``at`` tells where bubblewrap finds a folder of the host.
 
     Raises:
-        CairnError: for an image that is no folder.
+        CairnError: for an image that is no folder, or a policy that shows a GPU.
     """
     if image.kind != "folder":
         raise CairnError(f"{image.path}: bubblewrap runs root folders.", "Unpack it, or install its engine.", "engine")
+    if policy.gpu:
+        reason = f"{image.path}: bubblewrap shows no GPU."
+        raise CairnError(reason, "Set challenge.engine to apptainer, or challenge.policy.gpu to false.", "engine")
     scratch = str(policy.scratch_mb << 20)
     line = [
         "bwrap", "--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--new-session",
@@ -109,6 +112,8 @@ def docker(
 ) -> list[str]:  # fmt: skip
     """Command line of Docker, for an image that it knows by name.
 
+    The container is left for `cairn.sandbox.run`, which asks whether it ever started, and removes it.
+
     Raises:
         CairnError: for another image, or a path that its mount syntax cannot hold.
     """
@@ -119,7 +124,7 @@ def docker(
             raise CairnError(f"{place}: {program} takes no ',' here.", "Work in another folder.", "engine")
     memory, size = f"{policy.memory_mb}m", policy.output_mb << 20
     line = [
-        program, "run", "--rm", "--network", "none", "--read-only", "--user", f"{NOBODY}:{NOBODY}", "--cap-drop", "ALL",
+        program, "run", "--network", "none", "--read-only", "--user", f"{NOBODY}:{NOBODY}", "--cap-drop", "ALL",
         "--security-opt", "no-new-privileges", "--pids-limit", str(policy.processes), "--memory", memory,
         "--memory-swap", memory, "--cpus", str(policy.cpus), "--shm-size", f"{policy.scratch_mb}m", "--ulimit",
         f"fsize={size}:{size}", "--ulimit", "core=0:0", "--tmpfs",
@@ -135,8 +140,9 @@ def docker(
 def podman(
     image: Image, policy: Policy, command: Sequence[str], inputs: Path, output: Path, variables: Mapping[str, str]
 ) -> list[str]:
-    """Command line of Podman: Docker's."""
-    return docker(image, policy, command, inputs, output, variables, "podman")
+    """Command line of Podman: Docker's, but that its ``--read-only`` alone leaves /run and /var/tmp open to writing."""
+    line = docker(image, policy, command, inputs, output, variables, "podman")
+    return [*line[:2], "--read-only-tmpfs=false", *line[2:]]
 
 
 ENGINES: Mapping[str, Callable[..., list[str]]] = MappingProxyType(

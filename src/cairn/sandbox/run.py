@@ -16,6 +16,7 @@ from typing import Literal
 
 from cairn.errors import CairnError
 from cairn.sandbox.cage import Cage, cage
+from cairn.sandbox.health import check_engine, container_of
 from cairn.sandbox.image import Image
 from cairn.sandbox.policy import Policy
 from cairn.sandbox.render import ENGINES, TOOLS, environment
@@ -36,6 +37,7 @@ SENTENCES: Mapping[Verdict, str] = {
 }
 """What the entrant is told."""
 NO_COMMAND = "bwrap: execvp "
+BY_A_SERVICE = ("docker", "podman")  # the entry is somebody else to the kernel, or to its namespace
 NO_START = (125, 126, 127)  # of engines and shells: not found, or nothing that this machine can execute
 
 
@@ -62,19 +64,25 @@ class Outcome:
     sentence: str
 
 
-def engine_for(image: Image, wanted: str = "auto") -> str:
-    """The engine that runs an image here: the one that is ``wanted``, or what is installed.
+def engine_for(image: Image, wanted: str = "auto", gpu: bool = False) -> str:
+    """The engine that runs an image here: the one that is ``wanted``, or what is installed; with ``gpu`` one that
+    shows a GPU.
 
     Raises:
-        CairnError: when none is installed (code ``engine``), saying how to get it.
+        CairnError: when it is not installed, or none is (code ``engine``), saying how to get it.
     """
     if wanted != "auto":
+        if not shutil.which(TOOLS[wanted]):
+            reason = f"{image.path}: the engine '{wanted}' is not installed ('{TOOLS[wanted]}' is not on the path)."
+            raise CairnError(reason, "Install it, or set challenge.engine (--engine) to auto.", "engine")
         return wanted
-    for name in {"folder": ("bubblewrap", "apptainer"), "sif": ("apptainer",), "oci": ("docker", "podman")}[image.kind]:
+    folder = ("apptainer",) if gpu else ("bubblewrap", "apptainer")
+    for name in {"folder": folder, "sif": ("apptainer",), "oci": ("docker", "podman")}[image.kind]:
         if shutil.which(TOOLS[name]):
             return name
     how = {"folder": "bubblewrap (Debian: apt install bubblewrap)", "sif": "Apptainer", "oci": "Docker or Podman"}
-    raise CairnError(f"{image.path}: nothing here can run it.", f"Install {how[image.kind]}.", "engine")
+    needed = "Apptainer, for bubblewrap shows no GPU" if gpu and image.kind == "folder" else how[image.kind]
+    raise CairnError(f"{image.path}: nothing here can run it.", f"Install {needed}.", "engine")
 
 
 def run_case(
@@ -102,14 +110,15 @@ def run_case(
         groups: limit by control groups where possible; without, this process watches, and the kernel counts processes.
 
     Raises:
-        CairnError: when no engine can run the image, or nothing here can limit it (code ``engine``); when the output is
-            not empty, or the inputs are closed to the nobody that root runs an entry as (code ``sandbox``).
+        CairnError: when no engine can run the image, it fails itself, or nothing can limit it (code ``engine``); when
+            the output is not empty, or the inputs are closed to the nobody that root runs an entry as (code
+            ``sandbox``).
     """
     name = engine_for(image, engine)
     inputs, variables = Path(os.path.realpath(inputs)), environment(image, policy, variables)
     if not os.geteuid():
         _check_readable(inputs)
-    with _fresh(output) as place, cage(policy, groups) as limits:
+    with _fresh(output, not os.geteuid() or name in BY_A_SERVICE) as place, cage(policy, groups) as limits:
         call = partial(ENGINES[name], image, policy, command, inputs, place, variables)
         with _started(name, call, place, policy, limits) as started:
             began, child = time.monotonic(), started.child
@@ -118,7 +127,9 @@ def run_case(
                 stopped, peak = watch(child, place, policy, limits, log)
             finally:
                 end(child, limits)
-        wall = time.monotonic() - began
+            wall = time.monotonic() - began
+            if stopped is None:
+                check_engine(name, policy, child.returncode, log.text(), place.parent)
         if started.never_ran() and stopped is None and not log.text().startswith(NO_COMMAND):
             raise no_sandbox(log.text())
         if limits is not None:
@@ -148,7 +159,7 @@ def _started(
         rules.write_text(profile(), encoding="utf-8")
         yield start(call(rules=rules), policy, limits)
         return
-    line, called = call(), place.parent.name.strip(".")
+    line, called = call(), container_of(place.parent)
     line[2:2] = ["--name", called]
     try:
         yield start(line, policy, limits)
@@ -175,9 +186,10 @@ def _check_readable(inputs: Path) -> None:
 
 
 @contextmanager
-def _fresh(output: Path) -> Iterator[Path]:
+def _fresh(output: Path, stranger: bool) -> Iterator[Path]:
     """A folder to write into, closed to the other users of this machine; afterwards it is ``output``, and ours.
 
+    ``stranger``: who writes is somebody else to the kernel. The folder above it is closed, so that it may be open.
     Else what an entry leaves with a setuid bit would be a program of the organiser's for any of them to call.
     """
     output = Path(os.path.realpath(output))
@@ -187,7 +199,7 @@ def _fresh(output: Path) -> Iterator[Path]:
     place = closed / "output"
     try:
         place.mkdir()
-        place.chmod(0o755 if os.geteuid() else 0o777)  # the nobody of root, and Apptainer's, is somebody else
+        place.chmod(0o777 if stranger else 0o755)
         yield place
         _system("chmod", "-R", "u+rwX,go-w,ug-s", str(place))
         if not os.geteuid():

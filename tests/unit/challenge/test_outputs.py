@@ -149,9 +149,17 @@ def test_a_vector_is_an_answer(tmp_path, kind):
     assert np.array_equal(found.vector, np.arange(7))
 
 
+def test_a_batch_of_one_is_its_vector(tmp_path):
+    np.save(tmp_path / "out.npy", np.arange(7, dtype=np.float32)[None])
+    checked = check_output(PROBE, tmp_path / "out.npy", None)
+    assert checked.ok
+    assert checked.vector.tolist() == list(range(7))
+
+
 @pytest.mark.parametrize(
     ("array", "verdict"),
-    [(np.zeros((1, 7)), "wrong-dimension"), (np.array(0.3), "wrong-dimension"), (np.zeros(0), "empty"),
+    [(np.zeros((2, 7)), "wrong-dimension"), (np.zeros((1, 1, 7)), "wrong-dimension"),
+     (np.array(0.3), "wrong-dimension"), (np.zeros(0), "empty"),
      (np.array([1, np.nan]), "nan"), (np.array([1e300]), "nan"), (np.arange(7), "wrong-type"),
      (np.array(["a"]), "wrong-type"), (np.array([{}], object), "wrong-type"), (np.zeros(1 << 18), "too-large")],
 )  # fmt: skip

@@ -16,17 +16,19 @@ from cairn.io.tables import LABEL_COLUMNS, read_table, write_table
 from cairn.predict.probe import read_embeddings
 
 
-def job(kind):
+def job(kind, repeat=0):
     probe = ProbeConfig(epochs=2, batch_size=4) if kind == "probe" else None
-    return EntryJob(run="theirs", task=TASKS[kind], challenge=ChallengeConfig(), probe=probe)
+    return EntryJob(run="theirs", task=TASKS[kind], challenge=ChallengeConfig(repeat_cases=repeat), probe=probe)
 
 
-def predicted(entry, folder, count=4, training=None, **options):
+def predicted(entry, folder, count=4, training=None, repeat=0, **options):
     kind = entry.task.kind
     sequences = ("T1w",) if kind in ("probe", "regression") else ("FLAIR", "DWI", "SWI")
     index = write_sessions(folder / "test", count, sequences)
     table = folder / "out/predictions.tsv"
-    facts = predict_entry(job(kind), entry, [index], index.parent, table, folder / "state", training, **options)
+    facts = predict_entry(
+        job(kind, repeat), entry, [index], index.parent, table, folder / "state", training, **options
+    )  # fmt: skip
     return table, read_table(table), facts
 
 
@@ -67,6 +69,24 @@ def test_a_bad_case_costs_that_case_alone(entry, tmp_path, bad, status):
     said = read_table(table.parent / CASES)
     assert [r["verdict"] for r in said] == ["ok", status, "ok", "ok"]
     assert (table.parent / "logs/test/sub-00_ses-1.log").read_text() == "said something"
+
+
+def test_an_entry_that_changes_its_answer_is_found_in_the_cases_that_are_asked_twice(entry, tmp_path):
+    said = []
+
+    def changing(scans, out):
+        said.append(0.1 + len(said) / 100)
+        out.write_text(str(said[-1]))
+
+    _, rows, facts = predicted(entry(changing), tmp_path / "a", repeat=2)
+    assert [r["status"] for r in rows] == ["changing", "changing", "ok", "ok"]
+    assert (len(said), facts["repeated"]) == (6, {"agree": [], "differ": ["00/1", "01/1"]})
+    _, rows, facts = predicted(entry(on_case(2, raising)), tmp_path / "b", repeat=1)
+    assert rows[0]["status"] == "changing"
+    _, rows, facts = predicted(entry(), tmp_path / "c", repeat=1)
+    assert [r["status"] for r in rows] == ["ok"] * 4
+    assert facts["repeated"] == {"agree": ["00/1"], "differ": []}
+    assert ChallengeConfig().repeat_cases == 1
 
 
 def test_a_mask_is_written_anew_on_the_scans_grid(entry, tmp_path):

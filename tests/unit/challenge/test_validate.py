@@ -2,6 +2,7 @@
 
 import json
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from cairn.challenge.trials import invented_trials, real_trials
 from cairn.challenge.validate import as_text, validate
 from cairn.errors import CairnError
 from cairn.io.nifti import open_header, write_scan
+from cairn.sandbox.image import Image
+from cairn.sandbox.policy import Policy
 from cairn.tasks.cases import choose_sequences
 
 
@@ -123,3 +126,38 @@ def test_real_sessions(entry, tmp_path):
     assert validate(entry(), found).valid
     with pytest.raises(CairnError, match="no session with T1w"):
         real_trials(TASKS["probe"], 1, tmp_path / "set")
+
+
+def levels(entry, trials, **changes):
+    for name, value in changes.items():
+        object.__setattr__(entry, name, value)
+    return {f.what: f.level for f in validate(entry, trials["classification"][:1]).findings}
+
+
+def test_an_image_by_name_is_no_entry_for_fomo26(entry, trials):
+    named = Image("docker://lab/entry", "oci")
+    assert levels(entry(), trials, image=named)["image"] == "note"
+    assert levels(entry(contract="fomo26"), trials, image=named)["image"] == "fault"
+
+
+def test_mount_points_are_looked_for_in_a_file_and_a_folder(entry, trials, image, tmp_path, monkeypatch):
+    assert levels(entry(), trials)["folders"] == "note"
+    for name in ("input", "output"):
+        (Path(image.path) / name).mkdir()
+    assert levels(entry(), trials)["folders"] == "ok"
+    (tmp_path / "a.sif").touch()
+    monkeypatch.setattr("cairn.challenge.validate.lacks", lambda *_: ["/output"])
+    sif = Image(str(tmp_path / "a.sif"), "sif")
+    assert levels(entry(), trials, image=sif)["folders"] == "fault"
+    assert levels(entry(contract="fomo26"), trials, image=sif)["folders"] == "note"
+
+
+def test_a_gpu_that_is_asked_for_must_be_seen(entry, trials):
+    made = entry()
+    usual = made.run
+
+    def blind(image, command, *rest):
+        return outcome("failed") if command[0] == "nvidia-smi" else usual(image, command, *rest)
+
+    assert "gpu" not in levels(made, trials)
+    assert levels(made, trials, policy=Policy(gpu=True), run=blind)["gpu"] == "fault"

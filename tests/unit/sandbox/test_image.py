@@ -64,3 +64,11 @@ def test_what_is_no_image_is_refused(tmp_path, name):
         open_image(tmp_path / name)
     assert caught.value.code == "image"
     assert caught.value.remedy
+
+
+@pytest.mark.parametrize("name", ["docker-archive:entry.tar", "oci:entry", "docker-daemon:entry"])
+def test_what_no_engine_runs_as_it_is_is_refused(name):
+    with pytest.raises(CairnError) as caught:
+        open_image(name)
+    assert caught.value.code == "image"
+    assert "apptainer build" in caught.value.remedy

@@ -73,7 +73,9 @@ def test_docker_and_podman(program):
     line = render.ENGINES[program](Image("docker://lab/entry:1", "oci"), POLICY, COMMAND, *PLACES, GIVEN)
     assert line == [
         program,
-        *words("run --rm --network none --read-only --user 65534:65534 --cap-drop ALL"),
+        "run",
+        *(["--read-only-tmpfs=false"] if program == "podman" else []),
+        *words("--network none --read-only --user 65534:65534 --cap-drop ALL"),
         *words("--security-opt no-new-privileges --pids-limit 64 --memory 2048m --memory-swap 2048m --cpus 3"),
         *words("--shm-size 16m --ulimit fsize=8388608:8388608 --ulimit core=0:0"),
         *words("--tmpfs /tmp:rw,nosuid,nodev,size=16m --hostname entry --ipc private"),
@@ -83,6 +85,11 @@ def test_docker_and_podman(program):
         "lab/entry:1",
         *COMMAND,
     ]
+
+
+def test_bubblewrap_refuses_to_run_without_the_gpu_that_was_asked_for(root):
+    with pytest.raises(CairnError, match="shows no GPU"):
+        render.bubblewrap(open_image(root), POLICY.model_copy(update={"gpu": True}), COMMAND, *PLACES, GIVEN)
 
 
 @pytest.mark.parametrize(
