@@ -112,7 +112,10 @@ def family_words(found: Record, metrics: Mapping[tuple[str, str], tuple[Record, 
     """The answer to the second question."""
     data = found["families"]
     if not data:
-        return {"headline": UNASKED, "sentences": ["The pretrained runs are all of one family of objectives."]}
+        return {
+            "headline": UNASKED,
+            "sentences": ["No two families have runs with the same network, samples seen and pretraining data."],
+        }
     titles = {task["name"]: task["title"] for task in found["tasks"]}
     sentences, shown = [], 0
     for claim in data["claims"]:

@@ -49,7 +49,9 @@ def with_patch(patch, **changes):
 
 def test_crops_of_a_segmentation_that_a_network_cannot_take_are_refused():
     """Else the fine-tuning fails, after the pretraining is paid for."""
-    with pytest.raises(CairnError, match=r"run 'mae': patch_voxels \[20, 24, 24\] of task .* stride of network") as caught:
+    with pytest.raises(
+        CairnError, match=r"run 'mae': patch_voxels \[20, 24, 24\] of task .* stride of network"
+    ) as caught:
         with_patch([20, 24, 24])
     assert caught.value.code == "runs"
     assert "multiples of 8" in caught.value.remedy
