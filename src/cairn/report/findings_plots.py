@@ -73,7 +73,8 @@ def family_plot(found: Record) -> Picture | None:
         source = embed(figure)
     return Picture(
         source, "Mean rank of each family of objectives on each task",
-        "Mean rank of each family's runs among pretrained runs that differ in their objective alone, with its interval over test cases. A family that "
+        "Mean rank of each family's runs among pretrained runs that differ in their objective alone, with its interval "
+        "over test cases. A family that "
         "is left on one task and right on another fits the one and not the other.",
     )  # fmt: skip
 
