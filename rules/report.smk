@@ -99,7 +99,7 @@ rule findings_page:
     """Write the findings page."""
     input:
         findings=rules.findings.output.out,
-        cards=outputs("pretrain_encoder", "finetune_model", only="card"),
+        cards=outputs("pretrain_encoder", "finetune_model", "fit_head", only="card"),
     output:
         page=f"{R}/report/findings.html",
         card=f"{R}/report/findings.run.json",

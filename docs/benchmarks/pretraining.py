@@ -124,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for path in given.configs:
         update_config(config, yaml.safe_load(path.read_text()))
     plan = Plan(config, Path.cwd())
-    device = set_up("auto", given.threads, deterministic=False)
+    device = set_up("auto", given.threads, deterministic=plan.experiment.pretrain.deterministic)
     print(f"| {' | '.join(COLUMNS)} |\n|---|---|---|--:|---|--:|--:|--:|--:|")
     with tempfile.TemporaryDirectory() as folder:
         made = [] if given.data else made_up(Path(folder), plan.experiment.preprocess.grid.spacing_mm, given.sessions)

@@ -15,13 +15,13 @@ import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from cairn.config.evaluate import DEFAULT_METRICS, EvaluateConfig, TaskRef
 from cairn.evaluate.board import TaskBoard
-from cairn.evaluate.comparison import compare_all
+from cairn.evaluate.comparison import compare_all, separated
 from cairn.evaluate.leaderboard import rank_arrays, ranked_rows
 from cairn.evaluate.ranking import task_ranks
 from cairn.evaluate.resampling import metric_values
@@ -66,12 +66,20 @@ def made_board(name: str, kind: str, n: int, seed: int) -> TaskBoard:
             scores |= {(run, metric.name, s): {"value": v} for s, v in every}
     return TaskBoard(TaskRef(name=name, kind=kind), DEFAULT_METRICS[kind], cases, scores, CONFIG, seed)
 
+T = TypeVar("T")
 
-def timed(call: Callable[[], object]) -> tuple[float, object]:
+
+def timed(call: Callable[[], T]) -> tuple[float, T]:
     """Seconds of this process, and the result."""
     began = time.process_time()
     found = call()
     return time.process_time() - began, found
+
+
+def ranked(runs: list[str], boards: list[TaskBoard], pairs: list[dict]) -> object:
+    """Ranks with intervals and tiers."""
+    won = separated(pairs, runs, boards, CONFIG.significance)
+    return ranked_rows(runs, boards, CONFIG, *rank_arrays(runs, boards, CONFIG), won)
 
 
 def processor() -> str:
@@ -94,10 +102,10 @@ def main() -> None:
     values = [{m.name: b.resampled(runs, m.name) for m in b.metrics} for b in boards]
     ranks = timed(lambda: [task_ranks(v, b.metrics, everyone) for b, v in zip(boards, values, strict=True)])[0]
     lines.append(("ranks of all resamples alone", ranks))
-    rows = timed(lambda: ranked_rows(runs, boards, CONFIG, *rank_arrays(runs, boards, CONFIG)))[0]
+    tested, pairs = timed(lambda: compare_all(boards, CONFIG))
+    rows = timed(lambda: ranked(runs, boards, pairs))[0]
     lines.append(("**ranks, their intervals, tiers**", rows))
-    pairs = timed(lambda: compare_all(boards, CONFIG))[0]
-    lines.append((f"100,000 permutations and intervals, {len(runs) * (len(runs) - 1) // 2} pairs a metric", pairs))
+    lines.append((f"100,000 permutations and intervals, {len(runs) * (len(runs) - 1) // 2} pairs a metric", tested))
     about = f"{processor()}, load {os.getloadavg()[0]:.1f}"
     print(f"Python {platform.python_version()}, numpy {np.__version__}; {about}.")
     print(

@@ -274,9 +274,9 @@ class Plan(Names):
         """What testing FOMO25's findings needs."""
         e = self.experiment
         made = {run: row for run, row in self.runs.items() if row.method == "pretrained" and not row.weights}
-        views = {run: (row.steps or e.pretrain.steps) * e.pretrain.batch_size for run, row in made.items()}
+        samples = {run: (row.steps or e.pretrain.steps) * e.pretrain.batch_size for run, row in made.items()}
         return _json({
-            **self._board(), "samples": views,
+            **self._board(), "samples": samples,
             "families": {run: FAMILIES[e.objectives[row.objective].kind] for run, row in made.items()},
             "networks": {run: e.networks[row.network] for run, row in made.items()},
         })  # fmt: skip

@@ -24,6 +24,6 @@ class FindingsJob(LeaderboardJob):
     families: Mapping[str, Family] = {}
     """Family of the objective of each pretrained run."""
     samples: Mapping[str, int] = {}
-    """Views that each pretrained run has seen: steps times batch size."""
+    """Samples that each pretrained run has seen: steps times batch size, however many views are made of each."""
     networks: Mapping[str, NetworkConfig] = {}
     """Network of each run that has one."""

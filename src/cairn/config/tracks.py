@@ -32,7 +32,8 @@ class TrackConfig(Section):
 
 
 DEFAULT_TRACKS: Mapping[str, TrackConfig] = {"method": TrackConfig(), "open": TrackConfig(foreign_weights=True)}
-"""As in FOMO25: in ``method`` everyone pretrains on the named set alone, in ``open`` on anything."""
+"""As in FOMO25, ``open`` takes weights made elsewhere and ``method`` takes none. Which set ``method`` pretrains on only
+its ``pretrain_data`` can say: as it stands here, any data set of the experiment."""
 
 
 def tasks_of(tracks: Mapping[str, TrackConfig], track: str, tasks: Iterable[str]) -> list[str]:

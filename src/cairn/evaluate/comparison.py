@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,31 @@ def _corrected(rows: list[Row]) -> list[Row]:
     tested = [r for r in rows if r["p"] is not None]
     corrected = dict(zip(map(id, tested), holm([r["p"] for r in tested]), strict=True))
     return [r | {"p_holm": corrected.get(id(r))} for r in rows]
+
+
+def separated(
+    rows: Sequence[Row], runs: Collection[str], boards: Sequence[TaskBoard], significance: float
+) -> set[tuple[str, str]]:
+    """Pairs ``(better, worse)`` of runs that compete with each other and that the permutation tests tell apart.
+
+    A run is better where it is significantly so on at least one metric of one task, and significantly worse on none.
+    The tests are of single metrics, as the reference's are (no test of the overall rank is described), so the Holm
+    correction here spans all of them: every pair of these runs, on every metric of their tasks. Whoever did not enter
+    a task is worse there than all who did, as the rank rule has it. Without permutations nobody else is told apart.
+
+    Args:
+        rows: from `compare_all`.
+        runs: those that compete.
+        boards: tasks that they compete on.
+        significance: a corrected p-value below this counts as a difference.
+    """
+    names = {board.task.name for board in boards}
+    asked = [r for r in rows if r["task"] in names and r["a"] in runs and r["b"] in runs]
+    won = {(a, b) for board in boards for a in runs for b in runs if a in board.cases and b not in board.cases}
+    for row in _corrected(asked):
+        if row["p_holm"] is not None and row["p_holm"] < significance and row["difference"]:
+            won.add((row["a"], row["b"]) if row["difference"] > 0 else (row["b"], row["a"]))
+    return {(a, b) for a, b in won if (b, a) not in won}
 
 
 def _difference(board: TaskBoard, metric: Metric, a: str, b: str) -> Row:

@@ -32,6 +32,8 @@ CLAIM = {
 NO_VALUE: Row = {"value": None, "low": None, "high": None}
 LEAST_RUNS = 4
 """Fewer points have no rank correlation worth telling."""
+LEAST_AMOUNTS = 3
+"""Two sizes are a comparison, not a trend."""
 
 
 def write_findings(job: FindingsJob, cases: Sequence[Path], scores: Sequence[Path], out: Path) -> Row:
@@ -126,19 +128,40 @@ def compared(job: FindingsJob) -> list[str]:
     return [r.run for r in job.runs if r.run in job.families and r.train_on == "finetune" and r.finetune_mode in full]
 
 
+def alike(job: FindingsJob) -> list[str]:
+    """Of the compared runs those that differ in their objective alone: one network, and as many samples of one set.
+
+    A pool of all of them would tell a family's larger, shorter or data-poorer runs as a matter of its objective. Of
+    several such groups the one that holds most families, then most runs, then the first in the runs table.
+    """
+    rows = {r.run: r for r in job.runs}
+    groups: dict[tuple[object, ...], list[str]] = {}
+    for run in compared(job):
+        groups.setdefault((job.samples[run], *shared_of(rows[run]).values()), []).append(run)
+    return max(groups.values(), key=lambda g: (len({job.families[r] for r in g}), len(g)), default=[])
+
+
+def shared_of(run: Run) -> Row:
+    """What runs share whose objectives are compared, beside the samples seen."""
+    return {"network": run.network, "data_fraction": run.data_fraction, "pretrain_data": run.pretrain_data}
+
+
 def families(job: FindingsJob, boards: Sequence[TaskBoard]) -> Row:
     """Mean rank of each family of objectives on each task, and whether the families that FOMO25 names differ as there.
 
-    Ranks are among the compared runs of a task alone, 1 is best; a family's is the mean of its runs'. Empty with one
-    family; without a value where a family has no run on the task.
+    Ranks are among the runs of `alike` on a task, 1 is best; a family's is the mean of its runs'. Empty with one
+    family; without a value where a family has no run on the task. ``shared`` is what those runs have in common.
     """
-    runs = compared(job)
+    runs = alike(job)
     names: list[str] = list(dict.fromkeys(job.families[run] for run in runs))
     if len(names) < 2:
         return {}
     found = [_by_family(job, board, runs, names) for board in boards]
+    first = next(r for r in job.runs if r.run == runs[0])
     return {
-        "runs": len(runs), "members": {name: [run for run in runs if job.families[run] == name] for name in names},
+        "shared": {**shared_of(first), "samples": job.samples[first.run]},
+        "left_out": [run for run in compared(job) if run not in runs], "runs": len(runs),
+        "members": {name: [run for run in runs if job.families[run] == name] for name in names},
         "tasks": [table for table, _ in found], "claims": [claim for _, claims in found for claim in claims],
     }  # fmt: skip
 
@@ -191,9 +214,7 @@ def scaling(job: FindingsJob, boards: Sequence[TaskBoard], sizes: Mapping[str, i
     same tasks alone: of tracks that differ in theirs, those with the most runs are asked, and named in ``tracks``.
     """
     track = {r.run: r.track for r in job.runs}
-    groups: dict[tuple[str, ...], list[str]] = {}
-    for run in compared(job):
-        groups.setdefault(tuple(job.tasks_of(track[run])), []).append(run)
+    groups = by_tasks(job)
     if not groups:
         return {}
     tasks, runs = max(groups.items(), key=lambda group: len(group[1]))
@@ -214,13 +235,27 @@ def scaling(job: FindingsJob, boards: Sequence[TaskBoard], sizes: Mapping[str, i
     if len(groups) > 1:
         found["tracks"] = sorted({track[run] for run in runs})
     for name, values in amounts.items():
-        if len(runs) < LEAST_RUNS or len(set(values)) < 3:
+        if not enough(values):
             found[name] = None
             continue
         rho = spearman(np.asarray(values, float), -np.vstack([overall[None], drawn]))
         low, high = percentile_interval(rho[1:], job.evaluate.confidence)
         found[name] = {"value": float(rho[0]), "low": low, "high": high, "verdict": _verdict(low, high, seeds)}
     return found
+
+
+def by_tasks(job: FindingsJob) -> dict[tuple[str, ...], list[str]]:
+    """Compared runs by the tasks of their track."""
+    track = {r.run: r.track for r in job.runs}
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for run in compared(job):
+        groups.setdefault(tuple(job.tasks_of(track[run])), []).append(run)
+    return groups
+
+
+def enough(amounts: Sequence[int]) -> bool:
+    """Whether runs of these sizes can be asked for a correlation: enough of them, and three sizes."""
+    return len(amounts) >= LEAST_RUNS and len(set(amounts)) >= LEAST_AMOUNTS
 
 
 def spearman(x: Floats, y: Floats) -> Floats:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from cairn.config.evaluate import EvaluateConfig, LeaderboardJob
 from cairn.config.runs import Run
 from cairn.evaluate.board import TaskBoard, boards_of, read_board
 from cairn.evaluate.cases import OK
-from cairn.evaluate.comparison import CLAIM_SEEDS, compare_all, pretraining_effect
+from cairn.evaluate.comparison import CLAIM_SEEDS, compare_all, pretraining_effect, separated
 from cairn.evaluate.intervals import percentile_interval
 from cairn.evaluate.ranking import first_share, places, task_ranks, tiers
 from cairn.evaluate.stability import stability
@@ -69,16 +69,18 @@ def build(job: LeaderboardJob, boards: Sequence[TaskBoard], ranks: Mapping[str, 
     """
     rows: list[Row] = []
     separable = {}
+    pairs = compare_all(boards, job.evaluate)
     for track in dict.fromkeys(r.track for r in job.runs):
         runs = [r for r in job.runs if r.track == track]
         own = boards_of(job, boards, track)
-        ranked = ranked_rows([r.run for r in runs if r.ranked], own, job.evaluate, *ranks[track])
-        separable[track] = _separable(ranked, own)
+        competing = [r.run for r in runs if r.ranked]
+        won = separated(pairs, competing, own, job.evaluate.significance)
+        ranked = ranked_rows(competing, own, job.evaluate, *ranks[track], won)
+        separable[track] = _separable(ranked, own, won)
         rows += sorted(
             (_row(r, boards, ranked.get(r.run)) for r in runs),
             key=lambda r: (r["place"] is None, r["place"] or 0, [x.run for x in job.runs].index(r["run"])),
         )
-    pairs = compare_all(boards, job.evaluate)
     return {
         "experiment": job.experiment,
         "evaluate": job.evaluate.model_dump(mode="json"),
@@ -113,16 +115,25 @@ def rank_arrays(runs: Sequence[str], boards: Sequence[TaskBoard], config: Evalua
 
 def ranked_rows(
     runs: Sequence[str], boards: Sequence[TaskBoard], config: EvaluateConfig, point: Sequence[Floats],
-    spread: Sequence[Floats],
+    spread: Sequence[Floats], won: Collection[tuple[str, str]],
 ) -> dict[str, Row]:  # fmt: skip
-    """Place, tier, overall rank and task ranks with intervals of each run, from what `rank_arrays` gives."""
+    """Place, tier, overall rank and task ranks with intervals of each run, from what `rank_arrays` gives.
+
+    Args:
+        runs: those that compete.
+        boards: tasks that they compete on.
+        config: resamples and confidence.
+        point: ranks by task, ``[1, runs]``.
+        spread: the same in every resample, ``[R, runs]``; empty without resamples.
+        won: pairs (better, worse) that are told apart, from `cairn.evaluate.comparison.separated`.
+    """
     if not runs or not boards:
         return {}
     overall = np.mean(point, axis=0)[0]
     resampled_overall = np.mean(spread, axis=0) if spread else overall[None]
     bounds = [_bounds(resampled_overall[:, i], config) for i in range(len(runs))]
     place = places(list(overall))
-    tier = tiers(list(overall), [b[0] for b in bounds], [b[1] for b in bounds])
+    tier = tiers(place, [[(a, b) in won for b in runs] for a in runs])
     share = first_share(resampled_overall)
     return {
         run: {
@@ -149,13 +160,18 @@ def _named(values: Floats, config: EvaluateConfig) -> Row:
     return {"low": low, "high": high}
 
 
-def _separable(ranked: Mapping[str, Row], boards: Sequence[TaskBoard]) -> Row:
-    """Whether a winner may be named: where the first tier holds one run alone, with three seeds behind every run."""
-    first = [run for run, row in ranked.items() if row["tier"] == 1]
+def _separable(ranked: Mapping[str, Row], boards: Sequence[TaskBoard], won: Collection[tuple[str, str]]) -> Row:
+    """Whether a winner may be named: where the first is told apart from every other run, with three seeds behind each.
+
+    ``together`` are the runs of place 1, and all that are not told apart from one of them.
+    """
+    leaders = [run for run, row in ranked.items() if row["place"] == 1]
+    others = [run for run in ranked if run not in leaders]
+    untold = [run for run in others if any((leader, run) not in won for leader in leaders)]
     seeds = [len(b.cases[run].seeds) for b in boards for run in ranked if run in b.cases]
     enough = bool(seeds) and min(seeds) >= CLAIM_SEEDS
-    winner = first[0] if len(first) == 1 and len(ranked) > 1 and enough else None
-    return {"winner": winner, "first_tier": first, "enough_seeds": enough}
+    winner = leaders[0] if len(leaders) == 1 and others and not untold and enough else None
+    return {"winner": winner, "together": [*leaders, *untold], "enough_seeds": enough}
 
 
 def _row(run: Run, boards: Sequence[TaskBoard], ranked: Row | None) -> Row:

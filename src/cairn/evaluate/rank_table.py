@@ -1,6 +1,7 @@
 """Rank any table of FOMO25's metrics: ``team,task,metric,value`` in, ``ranks.csv`` out, by the leaderboard's own rule.
 
-The rule (`cairn.evaluate.ranking`) reproduces every rank that FOMO25 published. A table needs no experiment.
+The rule (`cairn.evaluate.ranking`) reproduces every rank that FOMO25 published. A table needs no experiment,
+but holds no cases: nothing can be tested on it, so there are places and no tiers.
 """
 
 from __future__ import annotations

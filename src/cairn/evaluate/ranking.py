@@ -77,17 +77,25 @@ def places(overall: Sequence[float]) -> list[int]:
     return [1 + sum(other < own for other in rounded) for own in rounded]
 
 
-def tiers(overall: Sequence[float], low: Sequence[float], high: Sequence[float]) -> list[int]:
-    """Tier of every run: a new one opens where all intervals from there on lie above that of the tier's best.
+def tiers(place: Sequence[int], apart: Sequence[Sequence[bool]]) -> list[int]:
+    """Tier of every run: going down the places, a new one opens at a run that differs from the tier's first.
 
-    So the best of a tier is apart from all later tiers; runs of one tier cannot be told apart with these test cases.
+    FOMO25 builds its tiers from pairwise permutation tests, but its exact rule is not published: this one is ours.
+    Runs that share a place share a tier, and open one only where each differs from each of the tier's first. Within a
+    tier nobody is told from its first; of runs further apart in the table the tiers alone say nothing.
+
+    Args:
+        place: of every run, ``[runs]``.
+        apart: ``[runs, runs]``, whether a run is significantly better than another
+            (`cairn.evaluate.comparison.separated`).
     """
-    order = sorted(range(len(overall)), key=lambda i: (overall[i], high[i]))
-    found, tier, leader = [0] * len(overall), 0, -1
-    for position, i in enumerate(order):
-        if leader < 0 or min(low[j] for j in order[position:]) > high[leader]:
-            tier, leader = tier + 1, i
-        found[i] = tier
+    found, tier, first = [0] * len(place), 0, list[int]()
+    for own in sorted(set(place)):
+        here = [i for i, at in enumerate(place) if at == own]
+        if not first or all(apart[i][j] for i in first for j in here):
+            tier, first = tier + 1, here
+        for i in here:
+            found[i] = tier
     return found
 
 

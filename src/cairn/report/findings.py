@@ -15,7 +15,9 @@ from cairn.report.words import heading, listed, number, span
 
 Record = Mapping[str, Any]
 SETTINGS = {"shifted": "labels from another site than the test", "in-domain": "labels from the sites of the test"}
-AMOUNTS = {"parameters": "the encoder's number of weights", "samples": "the number of views seen"}
+AMOUNTS = {"parameters": "the encoder's number of weights", "samples": "the number of samples seen"}
+COSTS = {"pretraining": ("pretrain_encoder",), "fine-tuning": ("finetune_model", "fit_head")}
+"""Stages whose cards each column of the cost adds up."""
 UNASKED = "Not asked here."
 
 
@@ -48,8 +50,7 @@ def content(found: Record, cards: Sequence[Card]) -> dict[str, Any]:
 def cost_of(cards: Iterable[Card], run: str) -> dict[str, chain.Cost]:
     """What pretraining and fine-tuning of a run cost, all seeds and tasks together."""
     own = [card for card in cards if (card["config"] or {}).get("run") == run]
-    stages = {"pretraining": ("pretrain_encoder",), "fine-tuning": ("finetune_model", "fit_head")}
-    return {name: chain.cost([c for c in own if c["stage"] in jobs]) for name, jobs in stages.items()}
+    return {name: chain.cost([c for c in own if c["stage"] in jobs]) for name, jobs in COSTS.items()}
 
 
 def pretraining_words(found: Record, metrics: Mapping[tuple[str, str], tuple[Record, Record]]) -> list[Record]:
@@ -111,7 +112,10 @@ def family_words(found: Record, metrics: Mapping[tuple[str, str], tuple[Record, 
     """The answer to the second question."""
     data = found["families"]
     if not data:
-        return {"headline": UNASKED, "sentences": ["The pretrained runs are all of one family of objectives."]}
+        return {
+            "headline": UNASKED,
+            "sentences": ["No two families have runs with the same network, samples seen and pretraining data."],
+        }
     titles = {task["name"]: task["title"] for task in found["tasks"]}
     sentences, shown = [], 0
     for claim in data["claims"]:

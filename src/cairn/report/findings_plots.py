@@ -73,17 +73,18 @@ def family_plot(found: Record) -> Picture | None:
         source = embed(figure)
     return Picture(
         source, "Mean rank of each family of objectives on each task",
-        "Mean rank of each family's runs among all pretrained runs, with its interval over test cases. A family that "
+        "Mean rank of each family's runs among pretrained runs that differ in their objective alone, with its interval "
+        "over test cases. A family that "
         "is left on one task and right on another fits the one and not the other.",
     )  # fmt: skip
 
 
 def scaling_plot(found: Record) -> Picture | None:
-    """Overall rank against weights and against views seen; None with one run."""
+    """Overall rank against weights and against samples seen; None with one run."""
     runs = (found["scaling"] or {}).get("runs", [])
     if len(runs) < 2:
         return None
-    axes_of = {"parameters": "weights of the encoder", "samples": "views seen in pretraining"}
+    axes_of = {"parameters": "weights of the encoder", "samples": "samples seen in pretraining"}
     with canvas(WIDTH_IN + 2.4, 3.0, 1, 2, sharey=True) as (figure, axes):
         for axis, (key, words) in zip(axes[0], axes_of.items(), strict=True):
             for run in runs:
@@ -101,7 +102,7 @@ def scaling_plot(found: Record) -> Picture | None:
         figure.legend(loc="outside upper left", ncols=len(FAMILIES), labelcolor=MUTED)
         source = embed(figure)
     return Picture(
-        source, "Overall rank against size and against views seen",
+        source, "Overall rank against size and against samples seen",
         "Each pretrained run, with the interval of its rank over test cases. If more were better, the points would "
         "rise to the right.",
         wide=True,

@@ -69,18 +69,18 @@ def standing(sources: Sources, track: str) -> str:
         return _entry(sources, track)
     said = sources.board["separable"][track]
     labels = {r["run"]: r["label"] for r in sources.rows}
-    first = [labels[run] for run in said["first_tier"]]
+    together = [labels[run] for run in said["together"]]
     ranked = [r for r in sources.rows if r["track"] == track and r["overall"]]
     if not ranked:
         return "No run of this track is ranked."
     if len(ranked) == 1:
-        return f"{first[0]} is the only ranked run: there is nothing to rank it against."
+        return f"{together[0]} is the only ranked run: there is nothing to rank it against."
     if said["winner"]:
-        return f"{labels[said['winner']]} ranks first, and its interval lies apart from that of every other run."
+        return f"{labels[said['winner']]} ranks first, and the permutation tests tell it from every other run."
     if not said["enough_seeds"]:
         return "No winner is named: some runs have fewer than three seeds, too few for a claim."
-    whole = "all runs" if len(first) == len(ranked) else listed(first)
-    return f"No winner is named: the rank intervals of {whole} overlap, so these test cases do not tell them apart."
+    whole = "all runs" if len(together) == len(ranked) else listed(together)
+    return f"No winner is named: the permutation tests do not tell the first of {whole} from the others of them."
 
 
 def _entry(sources: Sources, track: str) -> str:

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cairn.challenge.contract import FLAGS, SUFFIXES
+from cairn.config.base import parse
 from cairn.config.experiment import ExperimentConfig
 from cairn.config.foreign import read_mapping
 from cairn.config.runs import Run
 from cairn.config.tasks import TaskConfig
 from cairn.config.tracks import tasks_of
+from cairn.config.training import FinetuneConfig
 from cairn.errors import CairnError
 from cairn.io.release import weights_file
 from cairn.sandbox.image import OCI, open_image
@@ -50,6 +52,7 @@ def check_run(experiment: ExperimentConfig, run: Run, table: Path) -> None:
     for name in tasks_of(experiment.tracks, run.track, enabled):
         task = enabled[name]
         _check_kind(experiment, run, name, task, table)
+        _check_patch(experiment, run, name, task, table)
         if not getattr(task, run.train_on):
             raise CairnError(
                 f"{table}: run '{run.run}' trains on '{run.train_on}' data, which task '{name}' does not name.",
@@ -77,6 +80,22 @@ def _check_kind(experiment: ExperimentConfig, run: Run, name: str, task: TaskCon
     if wrong:
         reason = f"{table}: run '{run.run}': {wrong[0]}."
         raise CairnError(reason, f"Take {wrong[1]}, or a track without the task (tracks.*.tasks).", "runs")
+
+
+def _check_patch(experiment: ExperimentConfig, run: Run, name: str, task: TaskConfig, table: Path) -> None:
+    """Crops of a segmentation divide by the network's stride; else its job would fail after the pretraining is paid."""
+    if task.kind != "segmentation" or not run.network:
+        return
+    recipe = experiment.finetune.model_dump(mode="json") | dict(task.recipe)
+    patch = parse(FinetuneConfig, recipe, f"tasks.{name}.recipe").patch_voxels
+    stride = experiment.networks[run.network].stride
+    if patch and any(n % stride for n in patch):
+        raise CairnError(
+            f"{table}: run '{run.run}': patch_voxels {list(patch)} of task '{name}' does not divide by the stride of "
+            f"network '{run.network}', {stride}.",
+            f"Set finetune.patch_voxels, or tasks.{name}.recipe, to multiples of {stride}, or take another network.",
+            "runs",
+        )  # fmt: skip
 
 
 def _as_shown(experiment: ExperimentConfig, run: Run) -> bool:

@@ -1,17 +1,34 @@
 """Guards the three findings: they follow from the scores, in the right direction, and say when nothing is shown."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import world
+import yaml
 from scipy.stats import spearmanr
+from snakemake.utils import update_config
 
 from cairn.config.findings import FAMILIES, FindingsJob
 from cairn.config.networks import ResidualConfig
 from cairn.config.objectives import ObjectiveConfig
 from cairn.config.runs import Run
 from cairn.evaluate.board import read_board
-from cairn.evaluate.findings import compared, families, pretraining, ranks, scaling, spearman, twin_of
+from cairn.evaluate.findings import (
+    alike,
+    by_tasks,
+    compared,
+    enough,
+    families,
+    pretraining,
+    ranks,
+    scaling,
+    spearman,
+    twin_of,
+)
+from cairn.plan import Plan
 
+ROOT = Path(__file__).resolve().parents[3]
 KINDS = ("mae", "mae_long", "hybrid", "simclr")
 
 
@@ -29,7 +46,7 @@ INDOMAIN = (
 def job(runs=RUNS, config=world.FAST) -> FindingsJob:
     made = [r.run for r in runs if r.method == "pretrained"]
     return FindingsJob(
-        **world.board_job(runs, config).model_dump(), samples={r: 100 * (i + 1) for i, r in enumerate(made)},
+        **world.board_job(runs, config).model_dump(), samples=dict.fromkeys(made, 100),
         families={r: FAMILIES[r.split("_")[0]] for r in made},
         networks={r: ResidualConfig(channels=(4, 8 * (i + 1)), blocks=(0, 1)) for i, r in enumerate(made)},
     )  # fmt: skip
@@ -125,6 +142,48 @@ def test_claims_compare_the_families_that_fomo25_names(boards):
     }  # fmt: skip
     assert claims["brain_age"]["verdict"] == "better"  # the hybrid is best everywhere in this world
     assert claims["meningioma"]["value"] < 0
+
+
+@pytest.mark.parametrize(
+    ("column", "other"), [("network", "wide"), ("data_fraction", 0.5), ("pretrain_data", "q"), ("samples", 50)]
+)
+def test_families_differ_in_their_objective_alone(boards, column, other):
+    """One that is smaller, or has seen less, says nothing of its family."""
+    asked = job()
+    if column == "samples":
+        asked = asked.model_copy(update={"samples": {**asked.samples, "mae_long": other}})
+    else:
+        runs = tuple(r.model_copy(update={column: other}) if r.run == "mae_long" else r for r in RUNS)
+        asked = asked.model_copy(update={"runs": runs})
+    data = families(asked, boards)
+    assert alike(asked) == ["mae", "hybrid", "simclr"]
+    assert data["members"]["masked"] == ["mae"]
+    assert data["left_out"] == ["mae_long"]
+    assert data["shared"] == {"network": "unet", "data_fraction": 1.0, "pretrain_data": "p", "samples": 100}
+
+
+def test_the_group_of_most_families_is_compared_then_that_of_most_runs():
+    wide = {"mae", "hybrid"}
+    runs = tuple(r.model_copy(update={"network": "wide"}) if r.run in wide else r for r in RUNS)
+    assert alike(job(runs)) == ["mae", "hybrid"]  # as many families and runs as the others: the first in the table
+    longer = (*runs, run("mae_more", objective="mae", pretrain_data="p"))
+    assert alike(job(longer)) == ["mae_long", "simclr", "mae_more"]
+
+
+@pytest.mark.parametrize("layers", [("demo", "study_cpu"), ("demo", "demo_large", "study_gpu")], ids="-".join)
+def test_every_question_can_be_asked_of_the_shipped_studies(layers):
+    config: dict = {}
+    for name in layers:
+        update_config(config, yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()))
+    asked = FindingsJob.model_validate_json(Plan(config, ROOT).findings_job())
+    twins = {(r.train_on, bool(twin_of(r, asked.runs))) for r in asked.runs}
+    assert {("finetune", True), ("indomain", True)} <= twins
+    same = alike(asked)
+    assert {asked.families[r] for r in same} == set(FAMILIES.values())
+    assert len({r.objective for r in asked.runs if r.run in same}) == len(same)
+    (group,) = by_tasks(asked).values()
+    assert enough([asked.samples[r] for r in group])
+    assert len({asked.networks[r].model_dump_json() for r in group}) >= 3
 
 
 def test_one_family_is_nothing_to_compare(boards):

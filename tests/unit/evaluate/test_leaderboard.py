@@ -3,6 +3,7 @@
 import csv
 import io
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from cairn.config.runs import Run
 from cairn.config.tracks import TrackConfig
 from cairn.errors import CairnError
 from cairn.evaluate.board import boards_of, read_board
+from cairn.evaluate.comparison import separated
 from cairn.evaluate.leaderboard import leaderboard, rank_arrays
 from cairn.evaluate.tables import read_scores, write_scores
 from cairn.io.atomic import read_json
@@ -101,6 +103,52 @@ def test_equal_runs_share_place_and_tier_and_nobody_wins(files, tmp_path):
     data = rank(tmp_path, every, [p.with_name("scores.parquet") for p in every], runs=runs)
     assert [(r["place"], r["tier"], r["first_share"]) for r in data["rows"]] == [(1, 1, 0.5)] * 2
     assert data["separable"]["method"]["winner"] is None
+
+
+def test_tiers_follow_the_permutation_tests_of_the_ranked_runs(files, tmp_path):
+    _, cases, scores = files
+    data = rank(tmp_path, cases, scores)
+    told, tier = data["separable"]["method"], {r["run"]: r["tier"] for r in data["rows"]}
+    pairs = [r for r in data["pairs"] if {r["a"], r["b"]} == {"mae", "scratch"}]
+    least = min(r["p"] for r in pairs if r["difference"] > 0)
+    assert least * len(pairs) < world.FAST.significance  # Holm's first step, over all five metrics
+    assert tier == {"mae": 1, "scratch": 2, "classical": None}
+    assert told == {"winner": "mae", "together": ["mae"], "enough_seeds": True}
+    untested = world.board_job(config=world.FAST.model_copy(update={"permutations": 0}))
+    leaderboard(untested, cases, scores, tmp_path / "u.csv", tmp_path / "u.json", tmp_path / "us.json")
+    without = read_json(tmp_path / "u.json")
+    assert [r["tier"] for r in without["rows"]] == [1, 1, None]
+    assert without["separable"]["method"] == {"winner": None, "together": ["mae", "scratch"], "enough_seeds": True}
+
+
+def told_apart(rows, entered=("a", "b", "c"), runs=("a", "b", "c")):
+    made = [
+        {"task": task, "metric": metric, "a": one, "b": two, "difference": gain, "p": p}
+        for task, metric, one, two, gain, p in rows
+    ]
+    boards = [
+        SimpleNamespace(task=SimpleNamespace(name="t"), cases=dict.fromkeys(entered)),
+        SimpleNamespace(task=SimpleNamespace(name="u"), cases=dict.fromkeys(("a", "b", "c"))),
+    ]
+    return separated(made, runs, boards, 0.05)
+
+
+def test_a_run_is_told_from_another_where_it_is_better_on_one_metric_and_worse_on_none():
+    better = ("t", "x", "a", "b", 1.0, 0.001)
+    assert told_apart([better]) == {("a", "b")}
+    assert told_apart([("t", "x", "a", "b", -1.0, 0.001)]) == {("b", "a")}
+    assert told_apart([better, ("u", "y", "a", "b", -1.0, 0.9)]) == {("a", "b")}
+    assert told_apart([better, ("u", "y", "a", "b", -1.0, 0.001)]) == set()  # each is better at something
+    assert told_apart([("t", "x", "a", "b", None, None)]) == set()
+    assert told_apart([better], entered=("a", "b")) == {("a", "b"), ("a", "c"), ("b", "c")}  # c lacks the task
+
+
+def test_the_correction_spans_all_metrics_of_the_runs_that_compete():
+    row = ("t", "x", "a", "b", 1.0, 0.03)
+    assert told_apart([row]) == {("a", "b")}
+    assert told_apart([row, ("u", "y", "a", "b", 1.0, 0.5)]) == set()
+    assert told_apart([row, ("t", "x", "a", "c", 1.0, 0.5)], runs=("a", "b")) == {("a", "b")}  # c does not compete
+    assert told_apart([row, ("elsewhere", "z", "a", "b", 1.0, 0.5)]) == {("a", "b")}
 
 
 def test_a_run_without_a_task_ranks_behind_all_entries(files, tmp_path):

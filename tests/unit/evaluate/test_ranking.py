@@ -85,10 +85,18 @@ def test_ranks_follow_the_runs_under_any_order(values, random):
     assert metric_ranks(array[:, order], metric).tolist() == metric_ranks(array, metric)[:, order].tolist()
 
 
-def test_tiers_open_only_where_intervals_part():
-    assert tiers([1.0, 1.5, 3.0, 3.2], [1, 1, 2.5, 3], [1.4, 2.6, 4, 4]) == [1, 1, 2, 2]
-    assert tiers([2.0, 1.0], [1, 1], [2, 2]) == [1, 1]
-    assert tiers([1.0, 3.0, 3.5], [1, 2, 1.5], [1.8, 4, 4]) == [1, 1, 1]  # the last reaches the first
+def test_a_tier_opens_where_its_first_is_told_from_a_run():
+    def apart(*pairs):
+        return [[(i, j) in pairs for j in range(4)] for i in range(4)]
+
+    assert tiers([1, 2, 3, 4], apart()) == [1, 1, 1, 1]
+    assert tiers([1, 2, 3, 4], apart((0, 2), (0, 3))) == [1, 1, 2, 2]
+    assert tiers([1, 2, 3, 4], apart((0, 1), (1, 3))) == [1, 2, 2, 3]
+    assert tiers([1, 2, 3, 4], apart((1, 2), (2, 3))) == [1, 1, 1, 1]  # told from the run before, not from the first
+    assert tiers([4, 3, 2, 1], apart((3, 2), (3, 1), (3, 0))) == [2, 2, 2, 1]  # by places, however they are listed
+    assert tiers([1, 2, 2, 4], apart((0, 1))) == [1, 1, 1, 1]  # who shares a place shares a tier
+    assert tiers([1, 2, 2, 4], apart((0, 1), (0, 2))) == [1, 2, 2, 2]
+    assert tiers([], []) == []
 
 
 def test_first_share_splits_ties():

@@ -13,7 +13,7 @@ from cairn.config.runs import Run
 from cairn.evaluate.findings import write_findings
 from cairn.io.atomic import read_json, write_json
 from cairn.provenance.cards import read_card
-from cairn.report.findings import content, write_findings_page
+from cairn.report.findings import COSTS, content, write_findings_page
 
 SKILL = {"mae": 0.6, "hybrid": 0.9, "voco": 0.6, "simclr": 0.5, "scratch": 0.1}
 FAMILY = {"mae": "masked", "hybrid": "hybrid", "voco": "context", "simclr": "contrastive"}
@@ -88,7 +88,7 @@ def test_a_family_that_is_better_everywhere_is_told_as_it_is(found):
 
 def test_what_does_not_differ_is_not_asked(found):
     sentences = shown(found)["scaling_words"]["sentences"]
-    assert sentences[1].startswith("Against the number of views seen: not asked here.")
+    assert sentences[1].startswith("Against the number of samples seen: not asked here.")
     assert "Spearman's ρ" in sentences[0]
 
 
@@ -109,6 +109,12 @@ def test_cost_is_that_of_the_runs_own_jobs(found, cards):
     costs = shown(found, cards)["costs"]
     assert costs["mae"]["pretraining"].wall_s == 61.0
     assert costs["scratch"]["pretraining"].jobs == 0
+
+
+def test_the_rule_brings_the_cards_of_every_stage_that_costs():
+    rules = (Path(__file__).resolve().parents[3] / "rules/report.smk").read_text(encoding="utf-8")
+    (given,) = re.findall(r"cards=outputs\((.*), only=\"card\"\)", rules.split("rule findings_page:")[1])
+    assert set(re.findall(r'"(\w+)"', given)) == {stage for stages in COSTS.values() for stage in stages}
 
 
 def test_one_run_alone_has_nothing_to_compare(tmp_path, monkeypatch):

@@ -27,7 +27,7 @@ def sources(verdicts=("unclear", "unclear"), **separable) -> Sources:
          "high": 0.3, "p": 0.2, "p_holm": 0.4, "seed_wins": 0.5, "verdict": v}
         for t, v in zip(TASKS, verdicts, strict=True)
     ]  # fmt: skip
-    said = {"winner": None, "first_tier": ["a", "b"], "enough_seeds": True} | separable
+    said = {"winner": None, "together": ["a", "b"], "enough_seeds": True} | separable
     board = {
         "rows": rows, "tasks": TASKS, "pretraining": effect, "separable": {"m": said},
         "evaluate": {"confidence": 0.95},
@@ -57,9 +57,9 @@ def test_what_cannot_be_told_comes_with_the_width_of_the_interval():
 
 
 def test_a_winner_is_named_only_when_the_leaderboard_names_one():
-    assert standing(sources(winner="a", first_tier=["a"]), "m").startswith("A ranks first")
-    assert "rank intervals of all runs overlap" in standing(sources(), "m")
-    assert "fewer than three seeds" in standing(sources(first_tier=["a"], enough_seeds=False), "m")
+    assert standing(sources(winner="a", together=["a"]), "m").startswith("A ranks first")
+    assert "do not tell the first of all runs from" in standing(sources(), "m")
+    assert "fewer than three seeds" in standing(sources(together=["a"], enough_seeds=False), "m")
 
 
 def test_numbers_in_words():

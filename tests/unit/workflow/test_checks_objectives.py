@@ -37,3 +37,23 @@ def test_an_objective_that_cannot_run_is_refused(objective, pretrain, message):
 @pytest.mark.parametrize("kind", ["mae", "simclr", "moco", "vicreg", "voco"])
 def test_one_that_can_is_planned(kind):
     assert f'"kind": "{kind}"' in plan({"kind": kind}).pretrain_job("mae", "0")
+
+
+def with_patch(patch, **changes):
+    config = copy.deepcopy(CI)
+    (dense,) = [name for name, task in config["tasks"].items() if task["kind"] == "segmentation"]
+    config["tasks"][dense]["recipe"] = {**config["tasks"][dense].get("recipe", {}), "patch_voxels": patch}
+    config["tasks"][dense] |= changes
+    return Plan(config, ROOT)
+
+
+def test_crops_of_a_segmentation_that_a_network_cannot_take_are_refused():
+    """Else the fine-tuning fails, after the pretraining is paid for."""
+    with pytest.raises(
+        CairnError, match=r"run 'mae': patch_voxels \[20, 24, 24\] of task .* stride of network"
+    ) as caught:
+        with_patch([20, 24, 24])
+    assert caught.value.code == "runs"
+    assert "multiples of 8" in caught.value.remedy
+    with_patch([16, 24, 24])
+    with_patch([20, 24, 24], enabled=False)
