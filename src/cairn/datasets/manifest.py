@@ -124,10 +124,14 @@ def _wrong(row: Row) -> tuple[str, str] | None:
 def _tsv(manifest: Path) -> Iterator[Row]:
     with manifest.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE, escapechar="\\")
-        places = _places(manifest, next(reader, []))
-        for cells in reader:
-            known = len(cells)
-            yield tuple([cells[p] or MISSING if p is not None and p < known else MISSING for p in places])
+        try:
+            places = _places(manifest, next(reader, []))
+            for cells in reader:
+                known = len(cells)
+                yield tuple([cells[p] or MISSING if p is not None and p < known else MISSING for p in places])
+        except csv.Error as error:
+            reason = f"{manifest}: line {reader.line_num + 1}: no row of a table ({error})."
+            raise CairnError(reason, "Save it tab-separated; mend what stands in that line.", "table") from None
 
 
 def _parquet(manifest: Path) -> Iterator[Row]:
