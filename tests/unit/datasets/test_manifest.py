@@ -112,7 +112,12 @@ def test_a_table_that_is_none_is_named(tmp_path):
     (tmp_path / "scans.parquet").write_text("no table")
     (tmp_path / "long.tsv").write_text("\t".join(COLUMNS) + "\n" + "x" * 131_073 + "\n")
     write_table(tmp_path / "scans.tsv", [], ["subject", "session"])
-    for name, code in (("scans.parquet", "table"), ("scans.tsv", "table"), ("long.tsv", "table"), ("absent.tsv", "missing")):
+    for name, code in (
+        ("scans.parquet", "table"),
+        ("scans.tsv", "table"),
+        ("long.tsv", "table"),
+        ("absent.tsv", "missing"),
+    ):
         with pytest.raises(CairnError) as caught:
             plan(tmp_path / name, tmp_path / "met.json")
         assert caught.value.code == code
