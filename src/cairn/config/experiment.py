@@ -54,8 +54,8 @@ class DatasetConfig(Section):
     known_as: tuple[str, ...] = Field(default=(), exclude_if=lambda v: not v)
     """Published collections that it is, or holds (``[fomo60k]``, ``[oasis1, oasis2]``), by their names in
     docs/reference/leakage.md: one that is known to be inside another may not be on another side of the split. Default
-    of the kinds ``fomo60k`` and ``fomo300k``: what their folders ``PT*`` are called after; of a ``fomo60k`` without such
-    folders that is pretrained on, ``[fomo60k]``. What stands here wins; ``[]`` is none."""
+    of the kinds ``fomo60k`` and ``fomo300k``: what their folders ``PT*`` are called after; of a ``fomo60k`` without
+    such folders that is pretrained on, ``[fomo60k]``. What stands here wins; ``[]`` is none."""
     predict: tuple[str, ...] = ()
     """Tasks to predict on this data set with every run of the experiment (target ``apply``); needs no labels."""
 
