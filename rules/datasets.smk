@@ -82,7 +82,7 @@ rule labels:
         "../envs/cairn.yaml"
     threads: 1
     resources:
-        mem_mb=500,
+        mem_mb=1500,
         runtime=10,
     params:
         config=lambda w: PLAN.labels_job(w.dataset),

@@ -40,7 +40,7 @@ rule preprocess_shard:
     threads: 1
     resources:
         shard_place=1,
-        mem_mb=2500,
+        mem_mb=PLAN.preprocess_mem_mb(),
         runtime=240,
     params:
         config=lambda w: PLAN.preprocess_job(w.dataset, w.shard),

@@ -107,6 +107,10 @@ class Plan(Names):
             section["unknown_sequences"] = {"method": use.method, "confidence_min": use.confidence_min}
         return _json(section)
 
+    def preprocess_mem_mb(self) -> int:
+        """Memory that preprocessing a shard asks for: never less than a scan at the guard's limits takes."""
+        return max(2500, self.experiment.preprocess.guard.memory_mb)
+
     def accept_job(self) -> str:
         """What accepting a data set's shards needs."""
         return _json({"max_bad_share": self.experiment.preprocess.max_bad_share})

@@ -49,10 +49,13 @@ class DatasetConfig(Section):
     """Labels of a real data set: a table (columns ``subject session value mask mask_sequence``), or FOMO's label
     folder. Default for kind ``fomo_task``: those beside its scans."""
     identities: str = ""
-    """Name space of the subject identifiers: within one, equal identifiers are one person. Default: the root folder."""
+    """Name space of the subject identifiers: within one, equal identifiers are one person. Default: the root folder, of
+    DICOM files the secret, so that sets converted with one secret are compared."""
     known_as: tuple[str, ...] = Field(default=(), exclude_if=lambda v: not v)
     """Published collections that it is, or holds (``[fomo60k]``, ``[oasis1, oasis2]``), by their names in
-    docs/reference/leakage.md: one that is known to be inside another may not be on another side of the split."""
+    docs/reference/leakage.md: one that is known to be inside another may not be on another side of the split. Default
+    of the kinds ``fomo60k`` and ``fomo300k``: what their folders ``PT*`` are called after; of a ``fomo60k`` without
+    such folders that is pretrained on, ``[fomo60k]``. What stands here wins; ``[]`` is none."""
     predict: tuple[str, ...] = ()
     """Tasks to predict on this data set with every run of the experiment (target ``apply``); needs no labels."""
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from cairn.config.base import Section
 
+BASE_MB = 900  # libraries and templates of a job that preprocesses
+
 
 class GuardConfig(Section):
     """What a scan may be. Beyond these limits it is refused by name (docs/reference/quarantine.md lists the codes)."""
 
-    max_voxels: int = Field(default=2**29, ge=1)
-    """Voxels of one scan; 2^29 take 2 GiB as float32."""
+    max_voxels: int = Field(default=512 * 512 * 320, ge=1)
+    """Voxels of one scan, or mask. With more, preprocessing asks for more memory than its rule's 2,500 MB."""
 
-    max_data_mib: float = Field(default=4096.0, gt=0)
-    """Unpacked voxel data of one scan."""
+    max_data_mib: float = Field(default=640.0, gt=0)
+    """Unpacked voxel data of one scan: as many voxels of 8 bytes. With more, preprocessing asks for more memory."""
 
     max_compression_ratio: float = Field(default=300.0, gt=1)
     """Unpacked size, as the header claims it, over the size of a gzip file. Heads reach about 60 when stripped; gzip
@@ -53,6 +56,15 @@ class GuardConfig(Section):
 
     follow_links: bool = False
     """Whether a symbolic link may lead out of the data set's folder, as DVC's and DataLad's caches may have it."""
+
+    @property
+    def memory_mb(self) -> int:
+        """Memory (10^6 bytes) of a job that reads a scan at these limits while it holds another.
+
+        That is the voxels as stored, as float32 and as a mask of those that are not finite, the other's float32 and
+        brain mask, and what libraries and templates take.
+        """
+        return BASE_MB + ceil(self.max_data_mib * 2**20 / 1e6) + ceil(10 * self.max_voxels / 1e6)
 
     @model_validator(mode="after")
     def _ordered(self) -> GuardConfig:

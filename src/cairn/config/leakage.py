@@ -21,8 +21,9 @@ class LeakageConfig(Section):
     """Identifiers of one name space that differ in leading zeros, case or separators alone (``sub-01``, ``sub-1``), on
     two sides. report: they are listed and training goes on, where these are different people."""
     near_duplicate_distance: float = Field(default=0.18, gt=0, lt=0.5)
-    """Share of differing bits of the hashes of two volumes up to which they are one scan. Copies were measured at 0.17
-    at most, people at 0.23 at least: docs/reference/leakage.md."""
+    """Share of differing bits of the hashes of two volumes up to which they are one scan. Copies, and people who
+    are not one, were measured on both sides of it: docs/reference/leakage.md has the table."""
     canary_permutations: int = Field(default=20, ge=5, le=1000)
     """Permutations of the training labels, each with its complement, that the plain baseline is fitted to, for every
-    task of two classes told from sessions; the interval of the mean AUROC on the test must cover 0.5."""
+    task of two classes told from sessions; the interval of the mean AUROC on the test must cover 0.5. It watches the
+    classical path, not the training of networks."""

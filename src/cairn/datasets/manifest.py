@@ -25,6 +25,8 @@ from cairn.io.tables import MISSING
 NEEDED = ("subject", "session", "sequence", "path")
 OPTIONAL = ("sha256", "age", "sex", "site", "split")
 COLUMNS = (*NEEDED, *OPTIONAL)
+SPLIT = COLUMNS.index("split")
+FOUND = ("fingerprints", "unknown", "splits")  # what is kept of a manifest that was read
 BATCH = 4096  # rows of a Parquet file in memory at once
 Row = tuple[str, ...]
 """Cells in the order of ``COLUMNS``, ``n/a`` where there is none."""
@@ -72,14 +74,15 @@ class ManifestListing:
             raise CairnError(f"{manifest}: no such manifest.", "Mend 'manifest' of the data set.", "missing")
         last = read_json(met) if met.is_file() else {}
         now = {"stamp": stamp(manifest), "shards": shards}
-        if not all(last.get(key) == value for key, value in now.items()):
+        if not all(last.get(key) == value for key, value in now.items()) or not set(FOUND) <= set(last):
             now["sha256"] = sha256(manifest)
-            same = all(last.get(key) == now[key] for key in ("shards", "sha256"))
-            found = {k: last[k] for k in ("fingerprints", "unknown")} if same else _fingerprints(manifest, shards)
+            same = all(last.get(key) == now[key] for key in ("shards", "sha256")) and set(FOUND) <= set(last)
+            found = {k: last[k] for k in FOUND} if same else _fingerprints(manifest, shards)
             last = {**now, **found}
             write_json(met, last)
         self._fingerprints: dict[str, str] = last["fingerprints"]
         self.unknown: list[str] = last["unknown"]
+        self.splits: list[str] = last["splits"]
 
     @property
     def shards(self) -> list[str]:
@@ -92,20 +95,24 @@ class ManifestListing:
 
 
 def _fingerprints(manifest: Path, shards: int) -> dict[str, Any]:
-    """Fingerprints by shard, and the shards with a scan of unknown sequence."""
+    """Fingerprints by shard, the shards with a scan of unknown sequence, and the splits that rows are of."""
     sums: dict[int, int] = {}
     unknown: set[int] = set()
+    splits: set[str] = set()
     place = cache(shard_of)
     for row in read_rows(manifest):
         shard = place(row[0], row[1], shards)
         digest = hashlib.sha256("\t".join(row).encode()).digest()
         sums[shard] = sums.get(shard, 0) + int.from_bytes(digest, "big")
+        splits.add(row[SPLIT])
         if is_unknown(row[2]):
             unknown.add(shard)
     if not sums:
         raise CairnError(f"{manifest}: names no scan.", "Give it one row a scan.", "no-scans")
     prints = {shard_name(shard): f"{total % (1 << 256):064x}"[:32] for shard, total in sorted(sums.items())}
-    return {"fingerprints": prints, "unknown": [shard_name(shard) for shard in sorted(unknown)]}
+    return {
+        "fingerprints": prints, "unknown": [shard_name(shard) for shard in sorted(unknown)], "splits": sorted(splits),
+    }  # fmt: skip
 
 
 def _wrong(row: Row) -> tuple[str, str] | None:
@@ -124,10 +131,14 @@ def _wrong(row: Row) -> tuple[str, str] | None:
 def _tsv(manifest: Path) -> Iterator[Row]:
     with manifest.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE, escapechar="\\")
-        places = _places(manifest, next(reader, []))
-        for cells in reader:
-            known = len(cells)
-            yield tuple([cells[p] or MISSING if p is not None and p < known else MISSING for p in places])
+        try:
+            places = _places(manifest, next(reader, []))
+            for cells in reader:
+                known = len(cells)
+                yield tuple([cells[p] or MISSING if p is not None and p < known else MISSING for p in places])
+        except csv.Error as error:
+            reason = f"{manifest}: line {reader.line_num + 1}: no row of a table ({error})."
+            raise CairnError(reason, "Save it tab-separated; mend what stands in that line.", "table") from None
 
 
 def _parquet(manifest: Path) -> Iterator[Row]:

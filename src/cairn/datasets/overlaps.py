@@ -7,11 +7,14 @@ published which part of a collection a re-release holds, the table takes it to h
 from __future__ import annotations
 
 import difflib
+import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from itertools import combinations
 from pathlib import Path
 
+from cairn.datasets.layouts.fomo import SOURCE, SUBJECT, own_source
 from cairn.datasets.sides import refused, sides_of
 from cairn.errors import CairnError
 from cairn.io.tables import read_table
@@ -39,6 +42,55 @@ def holders() -> Mapping[str, frozenset[str]]:
                 waiting += inside[one]
         found[name] = frozenset(seen)
     return found
+
+
+@cache
+def _spelled() -> Mapping[str, str]:
+    """Collection by its name and by its title, in lower-case letters and digits alone."""
+    rows = read_table(TABLE, ("name", "title"))
+    titles = {_plain(row["title"].partition(",")[0]): row["name"] for row in rows if "," not in row["title"]}
+    return titles | {_plain(row["name"]): row["name"] for row in rows}
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", text.lower())
+
+
+def collection_of(folder: str) -> str:
+    """The known collection that a source's folder is called after (``PT001_OASIS1``, ``PT007_BraTS-GLI_2023``), or "".
+
+    Its words are tried together, then without the last ones, each time with and without a number at the end.
+    """
+    words = [w for w in re.split(r"[^A-Za-z0-9]+", SOURCE.sub("", folder, count=1)) if w]
+    for count in range(len(words), 0, -1):
+        name = _plain("".join(words[:count]))
+        for spelled in (name, name.rstrip("0123456789")):
+            if spelled in _spelled():
+                return _spelled()[spelled]
+    return ""
+
+
+def collections_in(root: Path) -> tuple[str, ...]:
+    """Known collections in a tree of FOMO's, by the names of its folders ``PT*``; empty where none tells one.
+
+    Of the published sets FOMO300K alone has a folder of OpenNeuro, so a tree with one counts as FOMO300K.
+    """
+    own = own_source(root)
+    if own:
+        return (collection_of(own[0]),) if collection_of(own[0]) else ()
+    inside = _folders(root)
+    if not any(map(SOURCE.match, inside)):  # as downloaded, the sources lie one folder below
+        inside = [name for folder in inside if not folder.startswith(SUBJECT) for name in _folders(root / folder)]
+    found = {collection_of(name) for name in inside if SOURCE.match(name)} - {""}
+    return tuple(sorted(found | ({"fomo300k"} if "openneuro" in found else set())))
+
+
+def _folders(root: Path) -> list[str]:
+    try:
+        with os.scandir(root) as entries:
+            return sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir())
+    except OSError:
+        return []  # what is wrong with the folder, its listing tells
 
 
 def shared(one: Iterable[str], other: Iterable[str]) -> tuple[str, str] | None:
@@ -81,5 +133,6 @@ def check_overlaps(
             raise CairnError(
                 f"Data sets '{one}' ({bad[0][0]}) and '{other}' ({bad[0][1]}) overlap: {held}.",
                 "Use another test set; or take the shared people out of one, and list in its 'known_as' the "
-                "collections that are left.", "leak",
+                "collections that are left. Without 'known_as', the names of a FOMO tree's folders tell them: where "
+                "they tell it wrongly, set it ([] for none).", "leak",
             )  # fmt: skip

@@ -61,7 +61,7 @@ def convert_folder(
         threads: converters at a time.
 
     Returns:
-        Facts: counts by code, and versions.
+        Facts: counts by code, whose identifiers these are (see `Identities`), and versions.
 
     Raises:
         CairnError: code ``resource`` when the converter is missing; ``missing`` when the folder is.
@@ -79,6 +79,7 @@ def convert_folder(
     return {
         "files": len(instances) + len(refused), "series": len(rows),
         "codes": {code: codes.count(code) for code in sorted(set(codes))},
+        "name_space": identities.name_space, "people": identities.table,
         "pydicom": pydicom().__version__, "converter": Path(converter()).name,
     }  # fmt: skip
 

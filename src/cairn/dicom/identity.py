@@ -1,7 +1,8 @@
 """Who a scan is of, said without the patient: identifiers from a keyed hash, or of the user's own.
 
 A keyed hash (HMAC-SHA-256) cannot be turned back by trying all hospital numbers, as a plain one can, as long as the
-key is secret. Equal patients get equal identifiers, so that no person is in training and test at once.
+key is secret. Equal patients get equal identifiers wherever the secret is the same, and what is derived from one
+secret is one name space to the check of leakage (`cairn.workflow.disjoint`): no person is in training and test at once.
 """
 
 from __future__ import annotations
@@ -37,6 +38,17 @@ class Identities:
     def series(self, series: str) -> str:
         """Identifier of a series, by which the local list of refusals and the table are joined."""
         return self._derived("series", series)
+
+    @property
+    def name_space(self) -> str:
+        """What is equal wherever identifiers are derived from one secret, and tells nothing of it."""
+        return self._derived("name space", "")
+
+    @property
+    def table(self) -> str:
+        """What is equal wherever the same patients have the same identifiers of the user's own; empty for none."""
+        rows = "\n".join(f"{patient}\t{subject}" for patient, subject in sorted(self.people.items()))
+        return self._derived("people", rows) if rows else ""
 
     def _derived(self, what: str, value: str) -> str:
         return hmac.new(self.salt, f"{what}\0{value}".encode(), hashlib.sha256).hexdigest()[:DIGITS]

@@ -10,9 +10,13 @@ the test asks or against it, so that single AUROCs spread from 0.1 to 0.9 withou
 with its complement (0 for 1): an honest linear model then points the other way, the two AUROCs add to 1, and the mean
 of the pair is 0.5. The interval is that of the mean of the pairs.
 
-What it cannot see: a leak that is tied to the true training labels, such as a copied scan or a scanner that stands for
-the diagnosis, for permuting the labels unties it. `cairn.datasets.near_duplicates` and the subgroups of the page are
-for those.
+It watches the classical path alone. Training and choice inside a network share the reading of cases and labels and the
+scoring with it, and nothing else; and as a pair's mean is 0.5 by construction for an honest linear model, no pair tells
+of a network (tests/unit/train/test_shuffled.py fine-tunes small ones on permuted labels instead).
+
+Nor can it see a leak that is tied to the true training labels, such as a copied scan or a scanner that stands for the
+diagnosis, for permuting the labels unties it. `cairn.datasets.near_duplicates` and the subgroups of the page are for
+those.
 """
 
 from __future__ import annotations

@@ -73,6 +73,10 @@ FILE: Mapping[str, Code] = {
         "The scan in the zip archive is encrypted.",
         "Unpack it with its password beside the archive, and remove the archive.",
     ),
+    "method": Code(
+        "The scan in the zip archive is packed by another method than deflate.",
+        "Unpack it beside the archive and remove the archive, or pack it again by deflate.",
+    ),
     "bomb": Code(
         "The zip archive would unpack to far more than scans would.",
         "Take no archive from that source; a true scan of that size can be unpacked by hand.",

@@ -1,8 +1,9 @@
 """Scans inside zip archives, named ``sub-01/ses-01.zip!/sub-01/ses-01/t1w.nii.gz``: opened, hashed, never unpacked.
 
 FOMO300K comes as one archive a session. What an archive says of itself is not believed: members that would lie outside
-it, are encrypted, or grow out of all proportion are refused by name before a byte of them is inflated, and no more is
-ever inflated than the archive's list of members announces.
+it, are encrypted, packed by a rare method, or grow out of all proportion are refused by name before a byte of them is
+inflated, and no more is ever inflated than the archive's list of members announces. A list that is too long is not
+parsed: its entries are counted first.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -28,6 +30,10 @@ MAX_MEMBERS = 10_000
 MAX_RATIO = 200  # a real .nii deflates 2- to 20-fold; a bomb of zeros about 1,000-fold
 SMALL_BYTES = 1 << 24  # below this, no ratio matters
 MAX_BYTES = 8 << 30
+MAX_LIST_BYTES = MAX_MEMBERS * 1024  # an entry is 46 bytes, its name and its times
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others' decompressors fail in ways of their own
+END, END_64, PLACE_64, ENTRY = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07", b"PK\x01\x02"
+END_BYTES, END_64_BYTES, PLACE_64_BYTES, COMMENT_BYTES = 22, 56, 20, 1 << 16
 BROKEN = (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, UnicodeDecodeError, ValueError)
 
 
@@ -67,7 +73,7 @@ def open_member(path: Path) -> Iterator[Opened]:
 
     Raises:
         CairnError: what `open_file` raises, and of archives ``archive``, ``member`` (its name leads outside,
-            or it is no plain file), ``encrypted``, ``bomb``.
+            or it is no plain file), ``encrypted``, ``method``, ``bomb``.
         zipfile.BadZipFile, zlib.error: while the yielded file is read, where the archive is damaged there (`BROKEN`).
     """
     archive, member = split_member(path)
@@ -98,14 +104,43 @@ def _inside(path: Path, archive: Path, member: str, raw: BinaryIO) -> Iterator[t
 @contextmanager
 def _list_of(archive: Path, raw: BinaryIO) -> Iterator[zipfile.ZipFile]:
     """The archive's list of members; only what fails here is laid on the archive, not what its reader does."""
+    members, size = _length_of_list(raw)
+    if members > MAX_MEMBERS or size > MAX_LIST_BYTES:
+        raise refuse(archive, "bomb", f"{members:,} members in {size:,} bytes are more than a session has")
+    raw.seek(0)
     try:
         listed = zipfile.ZipFile(raw)
     except BROKEN as error:
         raise refuse(archive, "archive", f"no readable zip archive ({error})") from None
     with listed:
-        if len(listed.filelist) > MAX_MEMBERS:
-            raise refuse(archive, "bomb", f"{len(listed.filelist):,} members are more than a session has")
         yield listed
+
+
+def _length_of_list(raw: BinaryIO) -> tuple[int, int]:
+    """Entries and bytes of an archive's list, found where `zipfile` will look and without parsing it; 0 for no zip.
+
+    The number that the archive gives may be too low: `zipfile` goes by the bytes, so the entries in them are counted.
+    """
+    size = raw.seek(0, os.SEEK_END)
+    tail_bytes = min(size, END_BYTES + COMMENT_BYTES)
+    raw.seek(size - tail_bytes)
+    tail = raw.read(tail_bytes)
+    plain = tail[-END_BYTES:].startswith(END) and tail.endswith(b"\0\0")
+    at = len(tail) - END_BYTES if plain else tail.rfind(END)
+    if at < 0 or len(tail) - at < END_BYTES:
+        return 0, 0
+    said, length = struct.unpack_from("<HI", tail, at + 10)
+    end = size - tail_bytes + at
+    if end >= PLACE_64_BYTES + END_64_BYTES:
+        raw.seek(end - PLACE_64_BYTES - END_64_BYTES)
+        wide = raw.read(END_64_BYTES + PLACE_64_BYTES)
+        if wide.startswith(END_64) and wide[END_64_BYTES:].startswith(PLACE_64):
+            said, length = struct.unpack_from("<QQ", wide, 32)
+            end -= PLACE_64_BYTES + END_64_BYTES
+    if said > MAX_MEMBERS or length > MAX_LIST_BYTES:
+        return said, length
+    raw.seek(max(0, end - length))
+    return max(said, raw.read(length).count(ENTRY)), length
 
 
 def list_members(archive: Path) -> list[Member]:
@@ -128,6 +163,8 @@ def _judged(info: zipfile.ZipInfo) -> Member:
         code, reason = "member", "the member is a link or a device, not a file"
     elif info.flag_bits & 1:
         code, reason = "encrypted", "the member is encrypted"
+    elif info.compress_type not in METHODS:
+        code, reason = "method", f"the member is packed by method {info.compress_type}, neither stored nor deflated"
     elif info.file_size > MAX_BYTES or info.file_size > max(SMALL_BYTES, MAX_RATIO * info.compress_size):
         code, reason = "bomb", f"{info.compress_size:,} bytes would inflate to {info.file_size:,}"
     return Member(name, info.file_size, code, reason)

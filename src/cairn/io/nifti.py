@@ -73,13 +73,11 @@ def open_header(
 
 
 def _voxels(path: Path, stream: BinaryIO, checked: Checked, limits: GuardConfig) -> tuple[npt.NDArray[Any], int]:
-    """Voxels as stored, and how many bytes follow them.
+    """Voxels as stored, before their scaling, and how many bytes follow them.
 
     Raises:
         CairnError: code ``truncated``, ``corrupt`` or ``trailing``.
     """
-    from nibabel.volumeutils import apply_read_scaling
-
     stream.seek(0)
     source = Unpacked(stream) if checked.packed else stream
     spare = int(limits.max_trailing_kib * 1024)
@@ -96,11 +94,17 @@ def _voxels(path: Path, stream: BinaryIO, checked: Checked, limits: GuardConfig)
     follows += source.garbage if isinstance(source, Unpacked) else 0
     if follows > spare:
         raise refuse(path, "trailing", f"more than {spare:,} bytes follow the voxels")
-    stored = np.frombuffer(raw, checked.kind).reshape(checked.shape, order="F")
-    if checked.scaling is None:
-        return stored, follows
-    with np.errstate(all="ignore"):
-        return apply_read_scaling(stored, *checked.scaling), follows
+    return np.frombuffer(raw, checked.kind).reshape(checked.shape, order="F"), follows
+
+
+def _slices(stored: npt.NDArray[Any], checked: Checked) -> Iterator[tuple[int, npt.NDArray[Any]]]:
+    """Slice by slice with its number, scaled: float64 copies of a whole scan are three times what it takes."""
+    from nibabel.volumeutils import apply_read_scaling
+
+    for z in range(stored.shape[2]):
+        with np.errstate(all="ignore"):
+            one = stored[..., z] if checked.scaling is None else apply_read_scaling(stored[..., z], *checked.scaling)
+        yield z, one
 
 
 def _skip(source: BinaryIO | Unpacked, count: int) -> None:
@@ -140,14 +144,17 @@ def scan_from(path: Path, stream: BinaryIO, size: int, limits: GuardConfig = LIM
     check_extent(path, checked, limits)
     stored, follows = _voxels(path, stream, checked, limits)
     repairs = [*checked.repairs, *([trailing(follows)] if follows else [])]
-    with np.errstate(all="ignore"):
-        data = np.asarray(stored, np.float32)
+    data = np.empty(checked.shape, np.float32, order="F")
+    for z, one in _slices(stored, checked):
+        with np.errstate(all="ignore"):
+            data[..., z] = one
+    del stored
     bad = ~np.isfinite(data)
     if bad.any():
         if bad.mean() > limits.max_not_finite:
             raise refuse(path, "not-finite", f"{bad.mean():.1%} of the voxels are NaN or infinite")
         repairs.append(Repair("not-finite", f"{bad.sum()} NaN or infinite voxels were set to 0"))
-        data = np.where(bad, np.float32(0), data)
+        data[bad] = 0
     low, high = float(data.min()), float(data.max())
     if max(-low, high) > limits.max_intensity:
         raise refuse(path, "range", f"voxels reach {max(-low, high):g}")
@@ -178,13 +185,17 @@ def read_label_map(path: Path, most: int = 255) -> npt.NDArray[np.uint8]:
 
 def labels_from(path: Path, stream: BinaryIO, size: int, most: int = 255) -> npt.NDArray[np.uint8]:
     """What `read_label_map` gives, of a stream of ``size`` bytes that is open at its start."""
-    data, _ = _voxels(path, stream, check(path, stream, size, LIMITS, sparse=True), LIMITS)
-    if not np.isfinite(data).all() or (data != np.round(data)).any() or data.min() < 0 or data.max() > 255:
-        raise refuse(path, "not-a-mask", "not a label mask (integers from 0 to 255)")
-    if data.max() > most:
-        reason = f"label {int(data.max())} is beyond {most}, the last one that the task knows"
+    checked = check(path, stream, size, LIMITS, sparse=True)
+    stored, _ = _voxels(path, stream, checked, LIMITS)
+    labels = np.empty(checked.shape, np.uint8, order="F")
+    for z, one in _slices(stored, checked):
+        if not np.isfinite(one).all() or (one != np.round(one)).any() or one.min() < 0 or one.max() > 255:
+            raise refuse(path, "not-a-mask", "not a label mask (integers from 0 to 255)")
+        labels[..., z] = one
+    if labels.max() > most:
+        reason = f"label {int(labels.max())} is beyond {most}, the last one that the task knows"
         raise refuse(path, "unknown-label", reason)
-    return np.asarray(data, np.uint8)
+    return labels
 
 
 def write_scan(path: Path, data: npt.NDArray[Any], affine: npt.NDArray[Any]) -> None:

@@ -44,13 +44,20 @@ def read_table(path: Path, columns: Sequence[str] = ()) -> list[dict[str, str]]:
     """Read a table as a list of rows.
 
     Raises:
-        CairnError: when the file is missing or lacks one of ``columns``.
+        CairnError: when the file is missing, has a field of more than 131,072 characters, or lacks one
+            of ``columns``.
     """
     if not path.is_file():
         raise CairnError(f"{path}: no such table.", "Check the path in the configuration.", code="missing")
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE, escapechar="\\")
-        rows = [{k: (v if v is not None else MISSING) for k, v in row.items() if k is not None} for row in reader]
+        try:
+            rows = [{k: (v if v is not None else MISSING) for k, v in row.items() if k is not None} for row in reader]
+        except csv.Error as error:
+            raise CairnError(
+                f"{path}: line {reader.line_num + 1}: no row of a table ({error}).",
+                "Save it tab-separated, one row a line; mend or shorten what stands in that line.", "table",
+            ) from None  # fmt: skip
         absent = [c for c in columns if c not in (reader.fieldnames or ())]
     if absent:
         raise CairnError(

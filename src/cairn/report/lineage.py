@@ -44,7 +44,7 @@ STAGES = {
     "manifest": ("Manifest", "gathered the indexes of a data set"),
     "no_leaks": ("No leaks", "stopped at scans on two sides of the split"),
     "near_duplicates": ("Near-duplicates", "compared the contents of all scans between the sides of the split"),
-    "label_canary": ("Canary", "checked that permuted labels score as chance does"),
+    "label_canary": ("Canary", "checked that the plain baseline, fitted to permuted labels, scores as chance does"),
     "leakage": ("Leakage", "compared subjects and files between the sides of the split"),
     "sequence_model": ("Sequence model", "trained the model that tells unknown sequences"),
     "convert_dicom": ("DICOM", "converted the DICOM files"),

@@ -24,6 +24,7 @@ from cairn.io.atomic import read_json, write_json
 from cairn.io.release import files_of
 from cairn.io.sharding import shard_name, shard_of
 from cairn.workflow.checks import check_entry, check_foreign, check_run, check_splits
+from cairn.workflow.disjoint import check_rows, known_as, name_spaces
 from cairn.workflow.frozen import FrozenNames
 
 ROLES = ("finetune", "validation", "indomain", "test")
@@ -56,8 +57,9 @@ class Names(FrozenNames):
             section = ProbeConfig if self.tasks[task].kind == "probe" else FinetuneConfig
             parse(section, self._recipe(task), f"tasks.{task}.recipe")
         check_splits(self.experiment, self.roles)
-        known_as = {name: section.known_as for name, section in self.datasets.items()}
-        check_overlaps(known_as, self.roles, self.experiment.leakage.pretrain_finetune)
+        roles = self.roles
+        held = {n: known_as(d, root / d.root, roles[n]) for n, d in self.datasets.items()}
+        check_overlaps(held, roles, self.experiment.leakage.pretrain_finetune)
 
     # --- data sets -------------------------------------------------------------------------------------------------
     @cached_property
@@ -87,7 +89,9 @@ class Names(FrozenNames):
     def _listing(self, name: str) -> Listing | ManifestListing:
         spec, raw = self.datasets[name], self.root / self.results / "raw" / name
         if spec.kind == "manifest":
-            return ManifestListing(self.root / spec.manifest, spec.shards, self.state(f"manifests/{name}.json"))
+            found = ManifestListing(self.root / spec.manifest, spec.shards, self.state(f"manifests/{name}.json"))
+            check_rows(name, self.root / spec.manifest, found.splits, self.roles[name])
+            return found
         root = self.root / self.data_root(name)
         return Listing(
             root, self.layout(name), spec.shards, raw / "tokens", self.state(f"listing/{name}"), raw / "index"
@@ -101,8 +105,10 @@ class Names(FrozenNames):
     @cached_property
     def unconverted(self) -> list[str]:
         """Those of them that the target ``convert`` has not converted yet: they have no shard."""
-        made = self.root / self.results / "raw"
-        return [n for n in self.dicom_datasets if not (made / n / "converted.run.json").is_file()]
+        return [n for n in self.dicom_datasets if not self._conversion(n).is_file()]
+
+    def _conversion(self, dataset: str) -> Path:
+        return self.root / self.results / "raw" / dataset / "converted.run.json"
 
     def layout(self, dataset: str) -> str:
         """Layout of a real data set's scans; what DICOM files are converted to is a plain tree."""
@@ -176,10 +182,7 @@ class Names(FrozenNames):
     @property
     def identities(self) -> dict[str, str]:
         """Name space of the subject identifiers of each data set."""
-        return {
-            name: d.identities or (f"cohort {name}" if d.kind == "cohort" else str(self.data_root(name)))
-            for name, d in self.datasets.items()
-        }
+        return name_spaces(self.datasets, self.data_root, self._conversion)
 
     @property
     def split_datasets(self) -> list[str]:

@@ -46,3 +46,10 @@ def test_person_with_two_rows_is_refused(tree):
     (tree / "participants.tsv").write_text("participant_id\tage\nsub-01\t41\nsub-01\t42\n")
     with pytest.raises(CairnError, match="'01' has two rows"):
         participants(tree)
+
+
+def test_people_with_a_field_that_is_too_long_are_refused_by_file(tree):
+    (tree / "participants.tsv").write_text(f"participant_id\tage\nsub-01\t{'4' * 131_073}\n")
+    with pytest.raises(CairnError, match=r"participants\.tsv: line 2") as caught:
+        participants(tree)
+    assert caught.value.code == "table"

@@ -9,7 +9,7 @@ import pytest
 
 from cairn.datasets import manifest
 from cairn.datasets.index import index_shard, write_manifest
-from cairn.datasets.manifest import ManifestListing, read_rows, rows_of_shard
+from cairn.datasets.manifest import COLUMNS, ManifestListing, read_rows, rows_of_shard
 from cairn.errors import CairnError
 from cairn.io.nifti import write_scan
 from cairn.io.sharding import shard_name, shard_of
@@ -110,8 +110,14 @@ def test_a_row_that_cannot_be_used_is_named(tmp_path, change, code):
 
 def test_a_table_that_is_none_is_named(tmp_path):
     (tmp_path / "scans.parquet").write_text("no table")
+    (tmp_path / "long.tsv").write_text("\t".join(COLUMNS) + "\n" + "x" * 131_073 + "\n")
     write_table(tmp_path / "scans.tsv", [], ["subject", "session"])
-    for name, code in (("scans.parquet", "table"), ("scans.tsv", "table"), ("absent.tsv", "missing")):
+    for name, code in (
+        ("scans.parquet", "table"),
+        ("scans.tsv", "table"),
+        ("long.tsv", "table"),
+        ("absent.tsv", "missing"),
+    ):
         with pytest.raises(CairnError) as caught:
             plan(tmp_path / name, tmp_path / "met.json")
         assert caught.value.code == code

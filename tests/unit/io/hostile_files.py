@@ -198,10 +198,10 @@ FILES: dict[str, Hostile] = {
     "wide": refused(
         "too-large", written(nifti(head("f8"), dim=[3, 1024, 1024, 513, 1, 1, 1, 1]))
     ),
-    "claimsmore": refused("truncated", written(nifti(dim=[3, 700, 700, 700, 1, 1, 1, 1]))),
-    "claimsmoregz": refused("truncated", packed(nifti(dim=[3, 700, 700, 700, 1, 1, 1, 1]))),
+    "claimsmore": refused("truncated", written(nifti(dim=[3, 400, 400, 400, 1, 1, 1, 1]))),
+    "claimsmoregz": refused("truncated", packed(nifti(dim=[3, 400, 400, 400, 1, 1, 1, 1]))),
     "headerbomb": refused(
-        "compression", written(bomb(nifti(affine=FINE, dim=[3, 512, 512, 512, 1, 1, 1, 1]), 256), "t1.nii.gz")
+        "compression", written(bomb(nifti(affine=FINE, dim=[3, 400, 400, 400, 1, 1, 1, 1]), 256), "t1.nii.gz")
     ),
     "streambomb": refused("trailing", written(bomb(GOOD, 600), "t1.nii.gz")),
     "4d": refused("not-3d", written(nifti(head(shape=(24, 26, 14, 3))))),

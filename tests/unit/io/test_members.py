@@ -10,7 +10,7 @@ import pytest
 
 from cairn.datasets.layouts import survey
 from cairn.errors import CairnError
-from cairn.io.members import is_member, list_members, member_sha256, open_member, split_member
+from cairn.io.members import content_hash, is_member, list_members, member_sha256, open_member, split_member
 from cairn.io.nifti import read_scan, write_scan
 
 DATA = np.random.default_rng(3).integers(1, 999, (6, 7, 8)).astype(np.int16)
@@ -54,6 +54,20 @@ def encrypted(path):
     path.write_bytes(bytes(content))
 
 
+def packed_by(method):
+    """A maker of an archive whose member is packed by a rare method, and then damaged."""
+
+    def make(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(path, "w", method) as out:
+            out.writestr("t1w.nii.gz", b"x" * 9999)
+        content = bytearray(path.read_bytes())
+        content[60:70] = b"\xff" * 10
+        path.write_bytes(bytes(content))
+
+    return make
+
+
 def link(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w") as out:
@@ -74,6 +88,8 @@ HOSTILE = {
     "windows": ("member", lambda p: archive(p, **{"C:/t1w.nii.gz": b"x"})),
     "link": ("member", link),
     "encrypted": ("encrypted", encrypted),
+    "lzma": ("method", packed_by(zipfile.ZIP_LZMA)),
+    "bzip2": ("method", packed_by(zipfile.ZIP_BZIP2)),
     "no-zip": ("archive", lambda p: p.write_text("no archive")),
     "empty": ("archive", lambda p: p.write_bytes(b"")),
     "cut": ("archive", lambda p: p.write_bytes(archive(p, **{"t1w.nii.gz": b"x" * 999}).read_bytes()[:40])),
@@ -116,6 +132,38 @@ def test_a_refused_member_is_not_opened_either(tmp_path):
     assert refusal(tmp_path / "c.zip!/t2w.nii.gz") == "missing"
     assert refusal(tmp_path / "d.zip!/t2w.nii.gz") == "missing"
     assert refusal(tmp_path) == "not-a-file", "a folder is no scan"
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_a_damaged_member_of_a_rare_method_has_no_hash_and_raises_nothing(tmp_path, method):
+    packed_by(method)(tmp_path / "a.zip")
+    assert content_hash(tmp_path / "a.zip!/t1w.nii.gz") is None
+
+
+@pytest.mark.parametrize("said", [None, 1])
+def test_a_list_that_is_too_long_is_refused_before_it_is_parsed(tmp_path, monkeypatch, said):
+    many(tmp_path / "a.zip")
+    if said is not None:  # the archive gives a lower number than it has
+        content = bytearray((tmp_path / "a.zip").read_bytes())
+        content[-14:-10] = struct.pack("<HH", said, said)
+        (tmp_path / "a.zip").write_bytes(bytes(content))
+    monkeypatch.setattr(zipfile, "ZipFile", lambda *_: pytest.fail("the list was parsed"))
+    with pytest.raises(CairnError, match="10,001 members") as refused:
+        list_members(tmp_path / "a.zip")
+    assert refused.value.code == "bomb"
+
+
+def test_a_list_of_zip64_is_counted_too(tmp_path):
+    archive(tmp_path / "a.zip", **{f"{n}.txt": b"" for n in range(70_000)})
+    with pytest.raises(CairnError, match="70,000 members"):
+        list_members(tmp_path / "a.zip")
+
+
+def test_a_comment_hides_no_list(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as out:
+        out.comment = b"of the archive"
+        out.writestr("t1w.nii.gz", b"x")
+    assert [m.name for m in list_members(tmp_path / "a.zip")] == ["t1w.nii.gz"]
 
 
 def test_an_announced_size_that_is_a_lie_inflates_no_further(tmp_path):

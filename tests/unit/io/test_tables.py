@@ -15,3 +15,11 @@ def test_missing_column_names_file_and_column(tmp_path):
     (tmp_path / "t.tsv").write_text("a\n1\n")
     with pytest.raises(CairnError, match=r"t\.tsv.*column\(s\) b"):
         read_table(tmp_path / "t.tsv", ["a", "b"])
+
+
+def test_a_field_that_is_too_long_names_file_and_line(tmp_path):
+    (tmp_path / "t.tsv").write_text(f"a\tb\n1\t2\n1\t{'x' * 131_073}\n")
+    with pytest.raises(CairnError, match=r"t\.tsv: line 3") as caught:
+        read_table(tmp_path / "t.tsv")
+    assert caught.value.code == "table"
+    assert caught.value.remedy

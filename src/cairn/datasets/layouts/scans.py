@@ -39,7 +39,7 @@ CODES: Mapping[str, tuple[str, str]] = {
     "dangling": ("the link leads nowhere", "Fetch the file that it stands for (`datalad get`, `git annex get`)."),
     "unreadable": ("may not be read ({why})", "Give whoever runs Cairn the right to read it."),
     "duplicate": ("'{why}' is the same scan, and is used", "Remove one, or tell them apart by a run number."),
-    **{code: ("{why}", REFUSED[code].remedy) for code in ("archive", "member", "encrypted", "bomb")},
+    **{code: ("{why}", REFUSED[code].remedy) for code in ("archive", "member", "encrypted", "method", "bomb")},
 }  # fmt: skip
 """Why a file was left out: sentence and remedy by code."""
 

@@ -73,7 +73,7 @@ def fomo300k(root):
         ("PT002_Some.Clinic", "sub-01", "ses-02", "F", "46.5", "n/a", "n/a"),
         ("PT030_OpenNeuro/ds000001", "sub-01", "ses-01", "F", "21", "n/a", "n/a"),
     )  # fmt: skip
-    made.table("mapping.tsv", ("dataset", "participant_id", "session_id", "new_filename", "source"),
+    made.table("mapping.tsv", ("dataset", "participant_id", "session_id", "filename", "source"),
                ("PT001_ClevelandCCF", "sub-01", "ses-01", "t1w.nii.gz", "somewhere"))  # fmt: skip
     made.table("mri_info.tsv", ("dataset", "participant_id", "session_id", "filename", "Manufacturer"),
                ("PT001_ClevelandCCF", "sub-01", "ses-01", "t1w.nii.gz", "Siemens"))  # fmt: skip
