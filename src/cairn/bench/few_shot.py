@@ -44,13 +44,29 @@ def subset(subjects: Sequence[str], strata: Sequence[int], share: float, seed: i
     return [n for n, subject in enumerate(subjects) if subject in kept]
 
 
+def distinct_shares(subjects: Sequence[str], strata: Sequence[int], shares: Sequence[float]) -> dict[float, float]:
+    """For each share, the largest one whose subsets are the same, as they are where a stratum has few subjects.
+
+    Args:
+        subjects: subject of each item.
+        strata: group of each item, the same for all of a subject.
+        shares: above 0 and at most 1.
+    """
+    # Who is kept goes by seed and draw, how many are kept does not: one draw tells for all.
+    named: dict[tuple[int, ...], float] = {}
+    for share in sorted(shares):
+        named[tuple(subset(subjects, strata, share, 0, 0))] = share
+    return {share: named[tuple(subset(subjects, strata, share, 0, 0))] for share in shares}
+
+
 def few_shot_predictions(
     job: HeadJob, features: Features, targets: Path, test_features: Features, predictions: Path, threads: int = 1
 ) -> dict[str, Any]:
     """Fit a head on every share and draw, and predict the test items; returns facts for the card. Sees no test target.
 
     The learning rate of each subset is chosen within it; where it has too few subjects to hold some back,
-    ``few_shot.rate`` holds. A subset of one class has no head and no rows.
+    ``few_shot.rate`` holds. A subset of one class has no head and no rows. Shares that give the same subsets are fitted
+    once and have rows once, at the largest of them.
 
     Args:
         job: the task, with ``frozen.few_shot``.
@@ -69,11 +85,13 @@ def few_shot_predictions(
     torch.set_num_threads(threads)
     data = read_data(job.task, features, targets)
     test = same_maker(test_features, features.facts)
+    strata = data.strata(job.task.kind)
+    named = distinct_shares(data.subjects, strata, curve.shares)
     rows, left, rates = [], {}, []
-    for share in curve.shares:
+    for share in dict.fromkeys(named.values()):
         draws = 1 if share == 1 else curve.draws
         for draw in range(draws):
-            part = data.rows(subset(data.subjects, data.strata(job.task.kind), share, job.seed, draw))
+            part = data.rows(subset(data.subjects, strata, share, job.seed, draw))
             try:
                 head, facts = _fit(job, part, curve, draw)
             except CairnError as error:
@@ -84,7 +102,8 @@ def few_shot_predictions(
             rates.append({"share": share, "draw": draw, "n": len(part.x), **facts["best"]})
             rows += [{"share": share, "draw": draw, "n": len(part.x), **r} for r in value_rows(job.task, test, head)]
     write_table(predictions, rows, COLUMNS)
-    return {"heads": rates, "left_out": left}
+    merged = {f"{share:g}": kept for share, kept in named.items() if share != kept}
+    return {"heads": rates, "left_out": left, "merged": merged}
 
 
 def _fit(job: HeadJob, part: HeadData, curve: FewShotConfig, draw: int) -> tuple[dict[str, Any], dict[str, Any]]:

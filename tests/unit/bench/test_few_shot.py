@@ -30,9 +30,9 @@ def test_subsets_are_nested_stratified_and_by_subject():
     assert subset(subjects, strata, 0.1, 0, 0) != subset(subjects, strata, 0.1, 0, 1)
 
 
-def curve(tmp_path, kind="probe"):
+def curve(tmp_path, kind="probe", shares=(0.02, 0.2, 1.0)):
     what = task(kind, epochs=30)
-    shares = {"shares": (0.02, 0.2, 1.0), "draws": 2}
+    shares = {"shares": shares, "draws": 2}
     what = what.model_copy(update={"frozen": type(what.frozen)(**{**what.frozen.model_dump(), "few_shot": shares})})
     job = HeadJob(run="r", task=what)
     x, targets = signal(kind, 120)
@@ -62,6 +62,15 @@ def test_a_curve_rises_and_has_intervals(tmp_path):
     assert values[2] > 0.9
     assert all(float(r["ci_low"]) <= float(r["value"]) <= float(r["ci_high"]) for r in mean.values())
     assert np.ptp([float(r["value"]) for r in rows if r["share"] == "0.02" and r["seed"] in "01"]) > 0
+
+
+def test_shares_of_the_same_subjects_are_fitted_once_at_the_largest(tmp_path):
+    (tmp_path / "one").mkdir()
+    _, alone = curve(tmp_path / "one")
+    _, facts = curve(tmp_path, shares=(0.001, 0.01, 0.02, 0.2, 0.999, 1.0))
+    assert facts["merged"] == {"0.001": 0.02, "0.01": 0.02, "0.999": 1.0}
+    assert facts["heads"] == alone["heads"]
+    assert (tmp_path / "predictions.tsv").read_bytes() == (tmp_path / "one/predictions.tsv").read_bytes()
 
 
 def test_the_job_that_predicts_has_no_test_target():
