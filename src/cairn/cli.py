@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cairn.cli_challenge import register
+from cairn.config.bench import CURIABENCH
 from cairn.errors import CairnError
 
 if TYPE_CHECKING:
@@ -236,7 +237,7 @@ def index(
 @bench.command("list")
 def bench_list(
     registry: Annotated[Path, typer.Option(help="The list of tasks.")] = Path("config/curiabench.yaml"),
-    root: Annotated[Path, typer.Option(help="Folder of the data, as published.")] = Path("data/curiabench"),
+    root: Annotated[Path, typer.Option(help="Folder of the data, as published.")] = Path(CURIABENCH),
 ) -> None:
     """CuriaBench's 19 tasks: which are here, and how to get the others."""
     from cairn.bench.registry import listing, read_registry

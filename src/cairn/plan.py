@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from cairn.config.bench import CURIABENCH
 from cairn.config.findings import FAMILIES
 from cairn.datasets.labels import label_files
 from cairn.dicom.headers import files_below
@@ -226,7 +227,7 @@ class Plan(Names):
 
     def absent_job(self) -> str:
         """What listing CuriaBench's absent tasks needs: where its files would lie, and which are there."""
-        root = self.root / (self.experiment.curiabench or "data/CuriaBench")
+        root = self.root / (self.experiment.curiabench or CURIABENCH)
         there = sorted({p.parent.name + "/" + p.name.split("-")[0] for p in root.glob("*/*-*.parquet")})
         return _json({"root": str(self.place(str(root))), "there": there})
 

@@ -33,6 +33,10 @@ class Truth:
     root: Path
     entry: Mapping[str, Any]
 
+    def names(self, mask: str) -> bool:
+        """Whether the session has what a mask shows, on whatever grid."""
+        return mask in self.entry.get("masks", {})
+
     @property
     def targets(self) -> dict[str, Any]:
         """Targets by name."""
@@ -147,7 +151,9 @@ def _of_session(job: ItemsJob, session: Session, truth: Truth, heights: Sequence
         return
     shown = None if mask is None else cut(session, mask, form)
     if form.kind == "finding":
-        yield _finding(job, session, shown, heights), None, {}
+        image = _finding(job, session, truth, shown, heights)
+        if image is not None:
+            yield image, None, {}
     elif shown is None:
         return
     elif form.kind == "lesion_volume":
@@ -164,11 +170,16 @@ def _of_session(job: ItemsJob, session: Session, truth: Truth, heights: Sequence
 
 
 def _finding(
-    job: ItemsJob, session: Session, shown: Array | None, heights: Sequence[float]
-) -> npt.NDArray[np.float32]:  # fmt: skip
-    """The slice where the lesion is largest; without a lesion, one at a height of those who have it."""
-    volume = cut(session, session.volume(job.form.sequence), job.form)
+    job: ItemsJob, session: Session, truth: Truth, shown: Array | None, heights: Sequence[float]
+) -> npt.NDArray[np.float32] | None:  # fmt: skip
+    """The slice where the lesion is largest; without a lesion, one at a height of those who have it.
+
+    None where the truth has a lesion that no slice shows: a slice beside it would be called ill.
+    """
     at = None if shown is None else _largest(shown > 0, job.form)
+    if at is None and truth.names(job.form.mask):
+        return None
+    volume = cut(session, session.volume(job.form.sequence), job.form)
     if at is None:
         height = heights[int(generator(job.seed, f"height {session.key}").integers(len(heights)))]
         at = min(len(volume) - 1, int(height * len(volume)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from cairn.errors import CairnError
 from cairn.io.atomic import disk_errors, remove_left_overs, write_json
 from cairn.io.tables import write_table
 
+SliceAxis = Literal["smallest", "first", "last"]
 SPLITS = ("train", "val", "test")
 EXTRAS = ("series_id", "filename")
 SHARD_BYTES = 1 << 30  # "parquet shards ≤1 GB"
@@ -36,8 +37,12 @@ def split_files(root: Path, config: str, split: str) -> list[Path]:
     return sorted((root / config).glob(f"{split}-*.parquet"))
 
 
-def read_published(files: Sequence[Path]) -> Iterator[PublishedItem]:
+def read_published(files: Sequence[Path], slice_axis: SliceAxis = "first") -> Iterator[PublishedItem]:
     """Rows of a split, one at a time; memory holds one row group.
+
+    Args:
+        files: of the split.
+        slice_axis: which of three axes counts the slices; image and mask come with it first.
 
     Raises:
         CairnError: for a missing file or column, and for a ragged or otherwise bad item, naming file and row.
@@ -49,16 +54,22 @@ def read_published(files: Sequence[Path]) -> Iterator[PublishedItem]:
             for row in range(batch.num_rows):
                 where = f"{path}, row {number}"
                 plain = {name: batch.column(name)[row].as_py() for name in names}
-                yield _row(batch, row, plain, where, f"{path.name}#{number}")
+                yield _row(batch, row, plain, where, f"{path.name}#{number}", slice_axis)
                 number += 1
 
 
-def _row(batch: Any, row: int, plain: Mapping[str, Any], where: str, name: str) -> PublishedItem:
+def _row(
+    batch: Any, row: int, plain: Mapping[str, Any], where: str, name: str, slice_axis: SliceAxis
+) -> PublishedItem:  # fmt: skip
     image = from_nested(batch.column("image"), row, f"{where}: image").astype(np.float32, copy=False)
     mask = None
     if "mask" in batch.schema.names and batch.column("mask")[row].is_valid:
         mask = from_nested(batch.column("mask"), row, f"{where}: mask") != 0
     check_item(image, mask, where)
+    if image.ndim == 3:  # the mask has its shape
+        at = {"first": 0, "last": 2, "smallest": int(np.argmin(image.shape))}[slice_axis]
+        image = np.moveaxis(image, at, 0)
+        mask = None if mask is None else np.moveaxis(mask, at, 0)
     series, filename = (_text(plain.get(key)) or name for key in EXTRAS)
     item = Item(series, name, image, mask, series, filename)
     return PublishedItem(item, plain["target"], plain)
@@ -129,9 +140,11 @@ def import_items(job: ImportItemsJob, files: Sequence[Path], items: Path, truth:
     rows: list[dict[str, Any]] = []
 
     def kept() -> Iterator[Item]:
-        for number, row in enumerate(read_published(files)):
+        for number, row in enumerate(read_published(files, job.published.slice_axis)):
             person = _text(row.extras.get(job.published.subject))
-            subject = "".join(c if c.isalnum() or c in "-_." else "-" for c in person) or f"row{number:06d}"
+            # Without people, a row is one; its split in the name keeps it apart from the rows of the others.
+            nobody = f"{job.published.split}-row{number:06d}"
+            subject = "".join(c if c.isalnum() or c in "-_." else "-" for c in person) or nobody
             item = Item(subject, f"{number:06d}", row.item.image, row.item.mask, row.item.series_id, row.item.filename)
             rows.append({"subject": subject, "session": item.session, "truth": _truth(job.published, row)})
             yield item

@@ -20,6 +20,9 @@ RATES = (1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 1e-1, 2e-1, 5e-1, 1.0)
 RIDGES = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 
 
+CURIABENCH = "data/CuriaBench"
+"""Where the published data lie unless a configuration or a command says otherwise."""
+
 PUBLISHED = "published"
 """Form, and its name, of items that come as files of their own."""
 
@@ -29,7 +32,8 @@ class ItemForm(Section):
 
     kind: Literal["structures", "finding", "lesion", "lesion_volume", "volume", "published"]
     """``structures``: one item a structure, the slice in which it is largest, with its mask. ``finding``: one slice,
-    where the lesion of ``mask`` is largest; without one, at a height drawn from those of the sessions that have one.
+    where the lesion of ``mask`` is largest; without one, at a height drawn from those of the sessions that have one; a
+    session whose lesion no slice shows has no item.
     ``lesion``: the slice where it is largest, with its mask; sessions without it have no item. ``lesion_volume``: the
     whole volume and the mask of the lesion. ``volume``: the whole volume. ``published``: as the files of a data set of
     kind ``curiabench`` have it."""
@@ -129,7 +133,7 @@ class FewShotConfig(Section):
     """Curves over the share of the training subjects."""
 
     shares: tuple[Share, ...] = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
-    """Shares; a smaller one is part of a larger one. FlexiCT's; Curia's are not published."""
+    """Shares; a smaller one is part of a larger one, and those that come to the same people are fitted once. FlexiCT's; Curia's are not published."""
     draws: int = Field(default=3, ge=1)
     """Subsets drawn of each share."""
     rate: Rate = 0.1
@@ -237,6 +241,10 @@ class PublishedSet(Section):
     classes: tuple[str, ...] = ()
     """Names of the targets 0, 1, …, or of the findings of a list; a task takes those that it names, and leaves items of
     other classes out. Default: targets stay numbers."""
+    slice_axis: Literal["smallest", "first", "last"] = "smallest"
+    """Axis of the slices in images with three axes, and in their masks; items have it first. ``smallest``: the one with
+    fewest places, the first of equal ones, as Curia's processor in use takes it (curia_image_processor.py); an older
+    one took the ``last``."""
     subject: str = "series_id"
     """Column that tells people apart: splits and intervals go by it."""
     columns: Mapping[str, str] = {}

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 
-from cairn.config.bench import PUBLISHED, ItemForm
+from cairn.config.bench import CURIABENCH, PUBLISHED, ItemForm
 from cairn.config.experiment import DatasetConfig, ExperimentConfig
 from cairn.config.runs import Run
 from cairn.config.tasks import TaskConfig
@@ -63,7 +63,7 @@ class FrozenNames:
         """
         section = self.datasets[dataset].published
         assert section is not None, "checked with the configuration"
-        folder = self.place(self.datasets[dataset].root or self.experiment.curiabench or "data/CuriaBench")
+        folder = self.place(self.datasets[dataset].root or self.experiment.curiabench or CURIABENCH)
         pattern = f"{section.config}/{section.split}-*.parquet"
         found = sorted((self.root / folder).glob(pattern))
         if not found:

@@ -79,6 +79,27 @@ def test_negatives_are_cut_at_heights_of_positives(tmp_path, made):
     assert all(i.mask is None for i in items)  # a mask would tell the answer
 
 
+def test_a_lesion_that_no_slice_shows_has_no_item(tmp_path, made):
+    """Neither too few pixels nor a grid without a mask makes a healthy slice ill."""
+    form = ItemForm(kind="finding", sequence="CT", mask="lesion")
+    areas = {}
+    for session in open_sessions([made[0]]):
+        mask = _lesion(made, session)
+        areas[session.key] = 0 if mask is None else int(mask.sum(axis=(0, 1)).max())
+    truth = json.loads(made[1].read_text())
+    lost = next(key for key, area in areas.items() if area)
+    truth[lost]["masks"]["lesion"] = {}
+    changed = made[1].with_name("lost.json")
+    changed.write_text(json.dumps(truth))
+    facts, items, tables = run(tmp_path, (made[0], changed), form, bleed={"kind": "classification", "key": "lesion"})
+    changed.unlink()
+    assert set(facts["skipped"]) == {lost}
+    assert len(items) == len(tables["bleed"]) == 7
+    small = form.model_copy(update={"min_pixels": max(areas.values()) + 1})
+    with pytest.raises(CairnError, match="No session shows 'lesion'"):
+        run(tmp_path, made, small, bleed={"kind": "classification", "key": "lesion"})
+
+
 def test_volumes_serve_several_tasks_and_pairs(tmp_path, made):
     form = ItemForm(kind="volume", sequence="T1w", slice_step=2, pairs=6, mask="structures", structures=STRUCTURES)
     facts, items, tables = run(

@@ -156,3 +156,26 @@ def test_items_of_mixed_axes_or_equal_names_are_refused(tmp_path):
     with pytest.raises(CairnError, match="No item"):
         write_items(tmp_path / "i.parquet", [])
     assert not (tmp_path / "i.parquet").exists()
+
+
+@pytest.mark.parametrize(("axis", "at"), [("smallest", 2), ("first", 0), ("last", 2)])
+@pytest.mark.parametrize("shape", [(8, 9, 4)])
+def test_the_axis_of_slices_comes_first_in_image_and_mask(tmp_path, shape, axis, at):
+    _, items, _ = imported(tmp_path, BenchTarget(kind="regression", key="target"), rows(2, shape), slice_axis=axis)
+    for given, item in zip(rows(2, shape), items, strict=True):
+        np.testing.assert_array_equal(item.image, np.moveaxis(given.item.image, at, 0))
+        np.testing.assert_array_equal(item.mask, np.moveaxis(given.item.mask, at, 0))
+    assert PublishedSet(config="c", split="test").slice_axis == "smallest"
+
+
+def test_rows_without_a_person_are_not_the_same_person_in_two_splits(tmp_path):
+    given = [PublishedItem(r.item, r.target, {"series_id": None}) for r in rows(3)]
+    found = {}
+    for split in ("train", "test"):
+        files = write_published(tmp_path / "p", split, given)
+        job = ImportItemsJob(dataset="d", published=PublishedSet(config="c", split=split))
+        items = tmp_path / f"{split}.parquet"
+        import_items(job, files, items, tmp_path / f"{split}.json", tmp_path / f"{split}.tsv")
+        found[split] = {item.subject for item in read_items(items)}
+    assert [len(names) for names in found.values()] == [3, 3]
+    assert not found["train"] & found["test"]
