@@ -27,7 +27,13 @@ SMALLER = {kind: section for kind, section in SECTIONS.items() if kind != "mae"}
     "vicreg": {"expander": [32, 32, 16]},
     "voco": {"projector": [32, 16], "grid": [2, 2, 1]},
 }
-VOLUMES = {kind: {"kind": kind, "patch_voxels": [16, 16, 16], **section} for kind, section in SMALLER.items()}
+PLAIN = dict.fromkeys(("noise", "blur", "bias", "gamma", "contrast", "low_resolution", "gibbs", "ghosting"), 0)
+NAMED = {
+    **SMALLER,
+    "mae_plain": {"kind": "mae", "mask_ratio": 0.75, "mask_unit_voxels": 8, "loss_on": "masked", "intensity": PLAIN},
+}
+"""By the name of the golden file: that of the kind, and plain MAE as the studies' rows have it."""
+VOLUMES = {name: {"kind": name, "patch_voxels": [16, 16, 16], **section} for name, section in NAMED.items()}
 SLICES = {"curia": {**CURIA, "local_crops": 1}, "curia-2": {**CURIA_2, "local_crops": 1}}
 SHARPENED = {"dino", *SLICES}
 """Their target moves, and sharpens: the loss may rise."""

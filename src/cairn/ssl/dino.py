@@ -30,6 +30,7 @@ from cairn.nets.blocks import pooled
 from cairn.nets.registry import build_encoder
 from cairn.ssl.crops import CropChanges, Voxels, draw_changes, one_sequence
 from cairn.ssl.cuts import AugmentedObjective, Cut
+from cairn.ssl.heads import at_least_float32
 from cairn.ssl.hidden import hide
 from cairn.ssl.latents_assign import hidden_loss, koleo, view_loss
 from cairn.ssl.latents_crops import Whole, crop_origin, inner_origin, partner_origin
@@ -115,7 +116,7 @@ class SelfDistillation(AugmentedObjective):
         return (
             c.dino_weight * view_loss(crops.unflatten(0, (2, -1)), logits, c.student_temperature)
             + c.ibot_weight * hidden_loss(places, hidden_logits, hidden, c.student_temperature)
-            + c.koleo_weight * sum(koleo(crop) for crop in whole.float().chunk(2))
+            + c.koleo_weight * sum(koleo(crop) for crop in at_least_float32(whole).chunk(2))
         )
 
     def _teacher_targets(self, wide_NXYZ: Tensor, hidden_NXYZ: Tensor) -> tuple[Tensor, Tensor]:

@@ -24,7 +24,7 @@ from cairn.nets.registry import build_encoder
 from cairn.ssl.augment import apply_intensity, apply_spatial, draw_intensity, draw_spatial
 from cairn.ssl.crops import one_sequence
 from cairn.ssl.cuts import AugmentedObjective, Cut
-from cairn.ssl.heads import nt_xent, projector
+from cairn.ssl.heads import at_least_float32, nt_xent, projector
 from cairn.ssl.hidden import reconstruction_error
 from cairn.ssl.latents_align import common_region, roi_align
 from cairn.ssl.latents_crops import box_of_two, two_of
@@ -77,13 +77,13 @@ class HybridAlignment(AugmentedObjective):
         # Crop by crop, not sample by sample: the first half of what is stacked are the first crops.
         view, target, hidden = (batch[k].transpose(0, 1).flatten(0, 1) for k in ("view", "target", "hidden"))
         deep = self.encoder(view.masked_fill(hidden, 0.0)[:, None])[-1]
-        image = self.decoder(deep)[:, 0].float()
+        image = at_least_float32(self.decoder(deep)[:, 0])
         error = reconstruction_error(image, target, hidden if c.loss_on == "masked" else None)
-        seen = self.teacher(view[:, None])[-1].float()
-        one, two = self.projector(pooled(deep)).float().chunk(2)
+        seen = at_least_float32(self.teacher(view[:, None])[-1])
+        one, two = at_least_float32(self.projector(pooled(deep))).chunk(2)
         return (
             c.reconstruction_weight * error
-            + c.alignment_weight * self._misalignment(deep.float(), seen, batch["shift"])
+            + c.alignment_weight * self._misalignment(at_least_float32(deep), seen, batch["shift"])
             + c.contrast_weight * nt_xent(one, two, c.temperature)
         )
 

@@ -31,6 +31,7 @@ from cairn.ssl.across import mean_weight
 from cairn.ssl.augment import apply_spatial, draw_spatial
 from cairn.ssl.crops import one_sequence
 from cairn.ssl.cuts import AugmentedObjective, Cut
+from cairn.ssl.heads import at_least_float32
 from cairn.ssl.hidden import hide
 from cairn.ssl.latents_blocks import target_and_context
 from cairn.ssl.latents_crops import crop_origin
@@ -78,9 +79,9 @@ class JointEmbeddingPrediction(AugmentedObjective):
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Smooth L1 at the target voxels, between the prediction and the layer-normalised target features."""
         view, target, context = batch["view"], batch["target"], batch["context"]
-        aim = normalised(self.teacher_encoder(view[:, None])[-1].float())
+        aim = normalised(at_least_float32(self.teacher_encoder(view[:, None])[-1]))
         deep = self.encoder(hide(view, ~context)[:, None])[-1]
-        guess = self.predictor(deep, context, target).float()
+        guess = at_least_float32(self.predictor(deep, context, target))
         return functional.smooth_l1_loss(guess[target], aim[target]) * mean_weight(target.sum())
 
     def embed(self, batch: Mapping[str, Tensor]) -> Tensor:

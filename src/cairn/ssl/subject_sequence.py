@@ -25,6 +25,7 @@ from cairn.nets.registry import build_encoder
 from cairn.ssl.across import mean_weight
 from cairn.ssl.augment import apply_spatial, draw_spatial
 from cairn.ssl.cuts import AugmentedObjective, Cut
+from cairn.ssl.heads import at_least_float32
 from cairn.ssl.latents_crops import crop_origin
 from cairn.ssl.mae import random_mask
 from cairn.ssl.objective import Views
@@ -100,11 +101,11 @@ class SubjectSequence(AugmentedObjective):
         """Means and log-variances, ``[N, 2 L, x, y, z]``: first the subject's channels, then the sequence's."""
         features = self.encoder(x_NXYZ[:, None])
         together = torch.cat([block_mean(f, features[-1].shape) for f in features], dim=1)
-        means, log_variances = self.to_latents(together).float().chunk(2, dim=1)
+        means, log_variances = at_least_float32(self.to_latents(together)).chunk(2, dim=1)
         return means, log_variances.clamp(-LOG_VARIANCE, LOG_VARIANCE)
 
     def _decode(self, latents: Tensor) -> Tensor:
-        return self.decoder(self.from_latents(latents))[:, 0].float()
+        return at_least_float32(self.decoder(self.from_latents(latents))[:, 0])
 
     def _annealing(self) -> Tensor:
         return (self.updates / self.config.kl_anneal_steps).clamp_max(1.0)

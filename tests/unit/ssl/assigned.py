@@ -1,5 +1,7 @@
 """Made-up teachers, and what they assign by a plain reference: for the tests of DINO and of Curia."""
 
+import math
+
 import torch
 
 
@@ -13,6 +15,13 @@ def differing(objective):
     return objective
 
 
+def plain_koleo(x):
+    """Minus the mean log distance to the nearest other, rows scaled to length 1."""
+    rows = [row / row.norm() for row in x]
+    nearest = [min(float((a - b).norm()) for j, b in enumerate(rows) if j != i) for i, a in enumerate(rows)]
+    return -sum(math.log(distance) for distance in nearest) / len(rows)
+
+
 def plain_targets(logits, centre, temperature, how):
     if how == "centring":
         return torch.softmax((logits - centre) / temperature, dim=-1)
@@ -20,4 +29,4 @@ def plain_targets(logits, centre, temperature, how):
     for _ in range(3):
         q = q / q.sum(dim=0, keepdim=True) / q.shape[1]
         q = q / q.sum(dim=1, keepdim=True) / q.shape[0]
-    return (q * q.shape[0]).float()
+    return (q * q.shape[0]).to(logits.dtype)

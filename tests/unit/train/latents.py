@@ -87,6 +87,11 @@ def batch_of(objective: Any, sessions: list[Session], purpose: str = "v") -> dic
     return {k: torch.stack([v[k] for v in views]) for k in views[0]}
 
 
+def doubled(objective: Any, batch: Mapping[str, torch.Tensor]) -> tuple[Any, dict[str, torch.Tensor]]:
+    """Both in float64, so that a loss can be held to its plain reference to 1e-6: float32 sums differ by more."""
+    return objective.double(), {k: v.double() if v.is_floating_point() else v for k, v in batch.items()}
+
+
 def same_views(objective: Any, session: Session) -> bool:
     """Whether a view depends on its draw alone, and on that it does."""
     a = objective.views(session, generator(0, "v", 1, 2))
