@@ -133,7 +133,7 @@ rule embed_items:
     threads: 1
     resources:
         gpu=GPU,
-        mem_mb=4000,
+        mem_mb=lambda w: PLAN.encoder_mb(w.run),
         runtime=240,
     params:
         config=lambda w: PLAN.embed_job(w.run, w.seed),

@@ -36,7 +36,7 @@ rule pretrain_encoder:
     resources:
         **ON_NODES,
         gpu=GPU * SPREAD.processes,
-        mem_mb=4000 * SPREAD.per_node,
+        mem_mb=lambda w: PLAN.pretrain_mb(w.run),
         runtime=2880,
     params:
         config=lambda w: PLAN.pretrain_job(w.run, w.seed),
@@ -69,7 +69,7 @@ rule import_weights:
         "../envs/cairn.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=lambda w: PLAN.encoder_mb(w.run),
         runtime=30,
     params:
         config=lambda w: PLAN.import_job(w.run, w.seed),

@@ -19,6 +19,7 @@ from cairn.dicom.headers import files_below
 from cairn.io.stat_cache import StatCache
 from cairn.sandbox.image import open_image
 from cairn.workflow.names import ROLES, Names
+from cairn.workflow.requests import encoder_mb, pretrain_mb
 
 
 class Plan(Names):
@@ -148,6 +149,15 @@ class Plan(Names):
             "objective": objective, "data_fraction": row.data_fraction,
             "pretrain": {**e.pretrain.model_dump(mode="json"), **{k: v for k, v in own.items() if v is not None}},
         })  # fmt: skip
+
+    def encoder_mb(self, run: str) -> int:
+        """Memory of a job that reads the weights of a run's encoder, in MB."""
+        return encoder_mb(self.experiment.networks[self.runs[run].network])
+
+    def pretrain_mb(self, run: str) -> int:
+        """Memory of a run's pretraining on one machine, in MB."""
+        row, e = self.runs[run], self.experiment
+        return pretrain_mb(e.networks[row.network], e.objectives[row.objective], e.pretrain.per_node)
 
     def import_job(self, run: str, seed: str) -> str:
         """What importing foreign weights needs; the seed decides what they leave open."""

@@ -1,6 +1,6 @@
 """How much memory a process of a pretraining takes, told from the configuration alone.
 
-The objective is built on torch's meta device, so that 1.3 billion weights take seconds and no memory. What the loop
+The objective is built on torch's meta device, so that a billion weights take seconds and no memory. What the loop
 keeps is then counted: weights, gradients, AdamW's moments, what follows as a teacher. What the encoder keeps for its
 gradient is measured, in a pass of one view with tensors that have shapes and no values; heads' logits are counted.
 """

@@ -9,6 +9,7 @@ import yaml
 
 from cairn.errors import CairnError
 from cairn.plan import Plan
+from cairn.workflow.requests import weights
 
 ROOT = Path(__file__).resolve().parents[3]
 CURIA = yaml.safe_load((ROOT / "config/curia.yaml").read_text())
@@ -154,3 +155,67 @@ def test_published_files_come_in_by_configuration(tmp_path):
     (tmp_path / "ich").mkdir()
     (tmp_path / "ich/val-00000.parquet").write_bytes(b"x")
     assert [Path(p).name for p in plan.published_files("ich_val")] == ["val-00000.parquet"]
+
+
+def switches(section, default):
+    """Keys in which two sections of objectives differ."""
+    return {key for key in {*section, *default} if section.get(key) != default.get(key)}
+
+
+def test_each_row_of_the_ablation_changes_one_switch_and_curia_2_all_of_them():
+    plan = Plan(CURIA, ROOT)
+    plain = CURIA["objectives"]["curia"]
+    changed_by = {
+        run: switches(CURIA["objectives"][row.objective], plain)
+        for run, row in plan.runs.items() if run.startswith("curia") and run in plan.pretrained_runs
+    }  # fmt: skip
+    assert changed_by.pop("curia") == set()
+    every = changed_by.pop("curia2")
+    assert all(len(keys) == 1 for keys in changed_by.values())
+    assert {key for keys in changed_by.values() for key in keys} == every
+    whole = CURIA["objectives"]["curia2"]
+    for run, (key,) in changed_by.items():
+        section = CURIA["objectives"][plan.runs[run].objective]
+        assert section[key] == whole[key]
+        assert plan.runs[run].network == plan.runs["curia"].network
+    contracts = [CURIA["objectives"][name]["contract"] for name in ("curia", "curia_contract")]
+    assert switches(*contracts) == {"version"}
+
+
+def large():
+    """config/curia_large.yaml laid over config/curia.yaml."""
+
+    def laid(under, over):
+        if not isinstance(under, dict) or not isinstance(over, dict):
+            return over
+        return under | {key: laid(under.get(key), value) for key, value in over.items()}
+
+    return Plan(laid(CURIA, yaml.safe_load((ROOT / "config/curia_large.yaml").read_text())), ROOT)
+
+
+def test_the_large_runs_follow_their_recipe():
+    """No rate or schedule of the CPU's configuration survives below the overlay."""
+    plan = large()
+    jobs = {run: json.loads(plan.pretrain_job(run, "0")) for run in ("curia_g", "curia2_g")}
+    rates = {run: job["pretrain"]["learning_rate"] for run, job in jobs.items()}
+    rate = 2e-4 * (jobs["curia_g"]["pretrain"]["batch_size"] / 1024) ** 0.5
+    assert rates == pytest.approx({"curia_g": rate, "curia2_g": 2 * rate})
+    for job in jobs.values():
+        recipe, objective = job["pretrain"], job["objective"]
+        assert (recipe["schedule"], recipe["weight_decay"], recipe["clip_norm"]) == ("cosine", 0.04, 3.0)
+        assert (objective["targets"], objective["head_hidden"], objective["head_bottleneck"]) == ("sinkhorn", 2048, 384)
+        assert objective["teacher"] == {"momentum": 0.994, "momentum_end": 1.0, "ramp_steps": recipe["steps"]}
+        assert objective["temperature_steps"] / recipe["steps"] == pytest.approx(30 / 500)
+        assert recipe["warmup_steps"] / recipe["steps"] == pytest.approx(80 / 500)
+
+
+def test_memory_that_is_asked_for_holds_the_weights():
+    """Small rows ask what they always did; an encoder's file and network fit, so does the state that is saved."""
+    plan, small = large(), Plan(CURIA, ROOT)
+    assert {small.encoder_mb(run) for run in small.runs if small.runs[run].network} == {4000}
+    assert {small.pretrain_mb(run) for run in small.pretrained_runs} == {4000}
+    for run, built in (("curia_b", 86e6), ("curia_l", 303e6), ("curia_g", 1.135e9)):
+        assert weights(plan.experiment.networks[plan.runs[run].network]) == pytest.approx(built, rel=0.02)
+    assert plan.encoder_mb("curia_b") == 4000
+    assert plan.encoder_mb("curia_g") > 2 * 4 * 1.13e9 / 1e6
+    assert plan.pretrain_mb("curia_g") > 8 * 4000 + 16 * 1.13e9 / 1e6
