@@ -133,7 +133,8 @@ class FewShotConfig(Section):
     """Curves over the share of the training subjects."""
 
     shares: tuple[Share, ...] = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
-    """Shares; a smaller one is part of a larger one, and those that come to the same people are fitted once. FlexiCT's; Curia's are not published."""
+    """Shares; a smaller one is part of a larger one, and those that come to the same people are fitted once. FlexiCT's;
+    Curia's are not published."""
     draws: int = Field(default=3, ge=1)
     """Subsets drawn of each share."""
     rate: Rate = 0.1

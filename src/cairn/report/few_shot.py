@@ -54,8 +54,8 @@ def few_shot_curves(sources: Sources) -> Picture | None:
         "How to read this: the metric on the whole test set when the head is fitted on a part of the training set; a "
         "smaller part lies within a larger one. Line: mean over draws of the part, with the encoder of the first seed; "
         "bar: interval over test cases where one was given for the mean, else the range of draws. Below a share: how "
-        "many items the head was fitted on, on average over draws; shares that come to the same items have one point, at the "
-        "largest of them. A curve that rises early has features that need few "
+        "many items the head was fitted on, on average over draws; shares that come to the same items have one point, "
+        "at the largest of them. A curve that rises early has features that need few "
         "labels; where bars overlap, runs are not told apart.",
         wide=columns == COLUMNS,
     )  # fmt: skip
