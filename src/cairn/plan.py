@@ -301,7 +301,7 @@ class Plan(Names):
         e = self.experiment
         return _json({
             "experiment": e.name, "runs": list(self.runs.values()), "tasks": {n: self._task(n) for n in self.tasks},
-            "tracks": dict(e.tracks), "datasets": self.datasets, "seeds": list(range(e.seeds)),
+            "tracks": dict(e.tracks), "datasets": self.datasets, "seed": e.seed, "seeds": list(range(e.seeds)),
             "spacing_mm": e.preprocess.grid.spacing_mm, "note": e.note,
         })  # fmt: skip
 

@@ -227,6 +227,8 @@ class ReportJob(Tracked):
     """Name of the experiment."""
     datasets: Mapping[str, Mapping[str, Any]] = {}
     """Sections of the data sets, as configured."""
+    seed: int = 2026
+    """Seed of the resampling, that of the leaderboard."""
     seeds: tuple[int, ...] = ()
     """Repetitions."""
     spacing_mm: float | tuple[float, ...] | None = None

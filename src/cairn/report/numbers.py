@@ -10,6 +10,7 @@ from cairn.provenance.cards import Card
 from cairn.report import cost
 from cairn.report.groups import beside
 from cairn.report.sources import Sources
+from cairn.report.transfer import drops
 from cairn.report.words import heading, number, p_value, span
 
 Record = Mapping[str, Any]
@@ -47,7 +48,8 @@ def numbers(sources: Sources) -> dict[str, Number]:
     made = {path for card in sources.cards.values() for path in card["outputs"]}
     experiment = f" --experiment {sources.board['experiment']}" if sources.board["experiment"] else ""
     found = {}
-    for n in (*_metrics(sources), *_beside(sources), *_ranks(sources), *_effects(sources), *_others(sources)):
+    for n in (*_metrics(sources), *_beside(sources), *_ranks(sources), *_effects(sources), *_drops(sources),
+              *_others(sources)):  # fmt: skip
         if n.stage is not None or (n.files and made.issuperset(n.files)):
             named = n.ask and not n.ask.startswith("results/")
             found[n.key] = replace(n, ask=n.ask + experiment if named else n.ask)
@@ -145,6 +147,20 @@ def _effects(sources: Sources) -> Iterator[Number]:
             (f"{level} interval {spread}", f"p {p_value(row['p'])}, corrected {p_value(row['p_holm'])}", TOGETHER),
             sources.board_file,
         )  # fmt: skip
+
+
+def _drops(sources: Sources) -> Iterator[Number]:
+    """What is lost where a head learned on other items than it is tested on."""
+    for pair in drops(sources):
+        far, near, metric = pair["far"], pair["near"], pair["metric"]
+        for line in pair["lines"]:
+            spread = span(line["low"], line["high"], metric["decimals"], sign=True) or "undefined"
+            yield Number(
+                line["key"], f"Drop of {heading(metric)} of {line['label']}, {near['title']} to {far['title']}",
+                number(line["drop"], metric["decimals"], sign=True), f"{line['label']}: {far['title']}",
+                tuple(line["files"]), (f"interval {spread}", f"{far['cases']} test cases of {far['cohort']}"),
+                line["files"][-1],
+            )  # fmt: skip
 
 
 def _others(sources: Sources) -> Iterator[Number]:

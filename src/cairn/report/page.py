@@ -20,6 +20,7 @@ from cairn.report.slices import slices
 from cairn.report.sources import Sources, read_sources
 from cairn.report.stability import stability_plots
 from cairn.report.templates import filled
+from cairn.report.transfer import drops
 
 Record = Mapping[str, Any]
 MODES = {"": "", "full": "", "frozen": "; encoder frozen", "lora": "; low-rank changes of the encoder"}
@@ -65,6 +66,7 @@ def content(sources: Sources) -> dict[str, Any]:
         "note": job.note,
         "stability": stability_plots(sources),
         "tasks": [_task(sources, t) for t in sources.tasks],
+        "drops": drops(sources),
         "few_shot": few_shot_curves(sources),
         "absent": sources.absent,
         "curves": learning_curves(sources),

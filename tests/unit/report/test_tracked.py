@@ -15,9 +15,10 @@ from cairn.io.tables import FEW_SHOT_COLUMNS, write_table
 from cairn.report.few_shot import _sizes, points
 from cairn.report.frozen_plots import high_risk, kaplan_meier
 from cairn.report.numbers import _others
-from cairn.report.page import write_report
+from cairn.report.page import render, write_report
 from cairn.report.sources import read_sources
 from cairn.report.style import looks
+from cairn.report.transfer import drops
 
 
 @pytest.fixture(scope="module")
@@ -168,3 +169,55 @@ def test_high_risk_is_half_of_the_cases_and_no_risk_is_low():
         prediction = np.array([[1.0, 5.0, np.nan, 3.0]])
 
     assert high_risk(Cases).tolist() == [False, True, False, True]
+
+
+def crossed(made):
+    """Sources in which a second task of the same items had its head learn on others; its answers are all wrong."""
+    job, files = made[2]
+    sources = read_sources(job, made[1], files)
+    near = next(t for t in sources.board["tasks"] if t["name"] == "organs_ct")
+    far = {**near, "name": "far", "title": "Structures, CT to MRI"}
+    items = {"input": "mask", "head": "linear", "items": {"kind": "structures"}}
+    plain, cases, rows = job.tasks["organs_ct"], dict(sources.cases), []
+    for row in sources.rows:
+        if (row["run"], "organs_ct") not in cases:
+            rows.append(row)
+            continue
+        right = cases[row["run"], "organs_ct"]
+        right = replace(right, prediction=np.tile(right.label, (len(right.seeds), 1)))
+        wrong = replace(right, prediction=(right.prediction + 1) % 4)
+        cases |= {(row["run"], "organs_ct"): right, (row["run"], "far"): wrong}
+        score = row["scores"]["organs_ct"]
+
+        def scored(value, score=score):
+            first = {**score["metrics"]["accuracy"], "value": value}
+            return {**score, "metrics": {**score["metrics"], "accuracy": first}}
+
+        rows.append({**row, "scores": {**row["scores"], "organs_ct": scored(1.0), "far": scored(0.0)}})
+    tasks = {
+        **job.tasks, "organs_ct": plain.model_copy(update={"frozen": items}),
+        "far": plain.model_copy(update={"name": "far", "frozen": {**items, "train_items": {"kind": "structures"}}}),
+    }  # fmt: skip
+    board = {**sources.board, "rows": rows, "tasks": [*sources.board["tasks"], far]}
+    return replace(sources, board=board, cases=cases, job=job.model_copy(update={"tasks": tasks}))
+
+
+def test_what_is_lost_on_other_items_is_told_per_run_with_a_paired_interval(made):
+    sources = crossed(made)
+    (pair,) = drops(sources)
+    assert (pair["near"]["name"], pair["far"]["name"]) == ("organs_ct", "far")
+    assert [line["run"] for line in pair["lines"]] == [r["run"] for r in sources.rows if r["track"] == "curia_2d"]
+    # Every case falls from right to wrong, so no draw of cases has another difference.
+    assert {(line["drop"], line["low"], line["high"]) for line in pair["lines"]} == {(1.0, 1.0, 1.0)}
+    text = plain(render(sources))
+    assert "What is lost: Structures, CT to MRI" in text
+    assert "+1.000 +1.000 to +1.000" in text
+    assert "What is lost" not in plain(made[0])
+
+
+def test_cases_that_differ_are_not_subtracted(made):
+    sources = crossed(made)
+    (key,) = [k for k in sources.cases if k == ("curia", "far")]
+    other = replace(sources.cases[key], cohort="others")
+    (pair,) = drops(replace(sources, cases={**sources.cases, key: other}))
+    assert "curia" not in [line["run"] for line in pair["lines"]]
