@@ -95,7 +95,7 @@ def _inside(path: Path, archive: Path, member: str, raw: BinaryIO) -> Iterator[t
             raise refuse(path, refused.code, refused.reason)
         try:
             file = listed.open(info)
-        except (RuntimeError, *BROKEN) as error:
+        except (RuntimeError, OSError, *BROKEN) as error:  # OSError: the list gives a place before the file's start
             raise refuse(path, "archive", f"cannot be read from the archive ({error})") from None
         with file:
             yield cast(BinaryIO, file), info.file_size
@@ -150,14 +150,16 @@ def list_members(archive: Path) -> list[Member]:
         CairnError: code ``archive``, ``bomb``, ``unreadable`` or ``missing`` where the whole archive cannot be used.
     """
     with open_member(archive) as opened, _list_of(archive, opened.file) as listed:
-        infos = [info for info in listed.infolist() if not info.is_dir()]
+        infos = [info for info in listed.infolist() if not info.filename.endswith("/")]
     return sorted((_judged(info) for info in infos), key=lambda one: one.name)
 
 
 def _judged(info: zipfile.ZipInfo) -> Member:
     code, reason = "", ""
     name, kind = info.filename, stat.S_IFMT(info.external_attr >> 16)
-    if name.startswith(("/", "\\")) or "\\" in name or ".." in name.split("/") or name[1:2] == ":":
+    if not name:
+        code, reason = "member", "the member has no name"
+    elif name.startswith(("/", "\\")) or "\\" in name or ".." in name.split("/") or name[1:2] == ":":
         code, reason = "member", "the member's name leads out of the archive"
     elif kind not in (0, stat.S_IFREG):
         code, reason = "member", "the member is a link or a device, not a file"

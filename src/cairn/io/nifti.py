@@ -55,8 +55,8 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
             yield opened.file, opened.size
         except OSError as error:
             raise refuse(path, "unreadable", f"reading fails ({error.strerror or error})") from None
-        except zipfile.BadZipFile as error:
-            raise refuse(path, "archive", f"the archive is damaged there ({error})") from None
+        except (zipfile.BadZipFile, zlib.error, EOFError) as error:  # a gzip file's own are told by who unpacks it
+            raise refuse(path, "archive", f"the archive is damaged there ({error or 'it ends too early'})") from None
 
 
 def open_header(

@@ -82,7 +82,8 @@ class SubjectSequence(AugmentedObjective):
         means, log_variances = self._latents(target.masked_fill(hidden, 0.0))
         latents = means
         if self.training:
-            # torch's own generator: the loop seeds it at each step, so a resumed run draws the same noise.
+            # torch's own generator: the loop seeds it at each step and process, so a resumed run draws the same noise.
+            # It is drawn for a batch as a whole: several processes draw other noise than one, of the same distribution.
             latents = means + torch.randn_like(means) * (0.5 * log_variances).exp()
         subject, sequence = latents.chunk(2, dim=1)
         first, second = subject.chunk(2)

@@ -68,6 +68,11 @@ def packed_by(method):
     return make
 
 
+def nameless(path):
+    archive(path, **{"t1w.nii.gz": b"x"})
+    path.write_bytes(path.read_bytes().replace(b"t1w", b"\0" * 3))  # a name ends at its first zero byte
+
+
 def link(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w") as out:
@@ -90,6 +95,7 @@ HOSTILE = {
     "encrypted": ("encrypted", encrypted),
     "lzma": ("method", packed_by(zipfile.ZIP_LZMA)),
     "bzip2": ("method", packed_by(zipfile.ZIP_BZIP2)),
+    "nameless": ("member", nameless),
     "no-zip": ("archive", lambda p: p.write_text("no archive")),
     "empty": ("archive", lambda p: p.write_bytes(b"")),
     "cut": ("archive", lambda p: p.write_bytes(archive(p, **{"t1w.nii.gz": b"x" * 999}).read_bytes()[:40])),
@@ -111,7 +117,7 @@ def test_a_hostile_archive_is_left_out_by_code_and_stops_nothing(what, packed):
     assert {u.code for u in found.leftovers} == {code}
     assert all(u.path.startswith("sub-1/ses-2.zip") and u.reason and u.remedy for u in found.leftovers)
     assert set(refused) <= {u.path for u in found.leftovers}
-    if code not in ("suffix", "misplaced") and what != "too-many":
+    if code not in ("suffix", "misplaced") and what not in ("too-many", "nameless"):
         assert len(refused) == 1, "its loss is seen by the workflow"
         with pytest.raises(CairnError):
             read_scan(root / refused[0])

@@ -4,6 +4,7 @@ import gzip
 import io
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from hostile_files import small_files
 
 from cairn.errors import CairnError
 from cairn.io.codes import REFUSED, REPAIRED
-from cairn.io.nifti import Scan, labels_from, scan_from
+from cairn.io.members import content_hash, list_members
+from cairn.io.nifti import Scan, labels_from, read_scan, scan_from
 
 HERE = Path(__file__).parent
 PATH = Path("t1.nii.gz")
@@ -35,6 +37,23 @@ def fate(read, content):
         return read(PATH, io.BytesIO(content), len(content))
     except CairnError as error:
         return error.code
+
+
+def fates_of_members(path):
+    """Codes, and "read", of what becomes of an archive and its members; a hash raises for none of them."""
+    try:
+        names = {member.name for member in list_members(path)}
+    except CairnError as error:
+        return {error.code}
+    found = set()
+    for member in sorted({*names, "t1.nii", "t2.nii.gz"}):
+        content_hash(Path(f"{path}!/{member}"))
+        try:
+            read_scan(Path(f"{path}!/{member}"))
+            found.add("read")
+        except CairnError as error:
+            found.add(error.code)
+    return found
 
 
 def test_whatever_a_header_says_it_is_read_or_refused_by_name():
@@ -64,6 +83,24 @@ def test_whatever_a_packed_stream_holds_it_is_read_or_refused_by_name():
         end = rng.integers(1, len(out) + 1) if rng.random() < 0.5 else len(out)
         found = [fate(read, bytes(out[:end])) for read in (scan_from, labels_from)]
         assert {code for code in found if isinstance(code, str)} <= set(REFUSED)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_whatever_an_archive_holds_its_members_are_read_or_refused_by_name(tmp_path, method):
+    rng, path = np.random.default_rng(22), tmp_path / "ses-1.zip"
+    with zipfile.ZipFile(path, "w", method) as out:
+        out.writestr("t1.nii", small_files()[0])
+        out.writestr("t2.nii.gz", gzip.compress(small_files()[1], 1, mtime=0))
+    content, fates = path.read_bytes(), set()
+    for _ in range(300):
+        damaged = bytearray(content)
+        start = 0 if rng.random() < 0.5 else len(content) - 200  # the list and its end are few of the bytes
+        for at in rng.integers(start, len(content), 3):
+            damaged[at] = rng.integers(0, 256)
+        path.write_bytes(bytes(damaged[: rng.integers(1, len(content)) if rng.random() < 0.2 else len(content)]))
+        fates |= fates_of_members(path)
+    assert fates - {"read"} <= set(REFUSED)
+    assert len(fates) >= 3
 
 
 @pytest.mark.slow
