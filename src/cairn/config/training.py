@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -27,6 +27,9 @@ class OptimConfig(Section):
     """Largest learning rate."""
     weight_decay: float = Field(default=0.01, ge=0)
     """Decoupled weight decay."""
+    weight_decay_end: float | None = Field(default=None, ge=0, exclude_if=lambda v: v is None)
+    """Schedule ``cosine``: weight decay goes to this along a cosine (DINOv2: 0.04 to 0.4, for ViT-L 0.2). Default: it
+    stays."""
     schedule: Literal["constant", "cosine"] = "constant"
     """``constant``: warm-up, constant, decay; a run made longer ends as if it had been so long from the start.
     ``cosine``, of published recipes: falls from the warm-up on; a run made longer starts anew."""
@@ -51,6 +54,12 @@ class OptimConfig(Section):
     """On a GPU: compile the encoder. Never on a CPU, where it costs a minute."""
     channels_last: bool = True
     """On a GPU: weights and features of 3D convolutions lie in memory with channels last. Never on a CPU."""
+
+    @model_validator(mode="after")
+    def _decays(self) -> Self:
+        if self.weight_decay_end is not None and self.schedule != "cosine":
+            raise ValueError("weight_decay_end: needs schedule 'cosine', as it depends on the number of steps")
+        return self
 
 
 class PretrainConfig(OptimConfig):

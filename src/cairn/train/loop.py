@@ -26,7 +26,7 @@ from cairn.train.feed import Batch, Feed
 from cairn.train.history import History, Record, lines
 from cairn.train.optim import make_optimizer, moments, restore_moments
 from cairn.train.progress import Progress, say
-from cairn.train.schedule import course_of, learning_rate, warmup_warning
+from cairn.train.schedule import course_of, learning_rate, warmup_warning, weight_decay
 from cairn.train.state import State, StateFolder
 
 
@@ -138,6 +138,8 @@ class Loop:
         torch.manual_seed(derived_seed(self.problem.seed, "torch", self.step, self.processes.rank))
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, self.step)
+            if group["decays"]:
+                group["weight_decay"] = weight_decay(self.config, self.step)
         self.module.train()
         self.optimizer.zero_grad(set_to_none=True)
         with precision(self.device):

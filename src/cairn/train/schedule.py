@@ -33,6 +33,14 @@ def course_of(config: OptimConfig) -> Course:
     return Course(config.steps, config.steps - round(config.decay_share * config.steps))
 
 
+def weight_decay(config: OptimConfig, step: int) -> float:
+    """Weight decay of update number ``step`` (from 0): along a cosine to ``weight_decay_end``, where there is one."""
+    if config.weight_decay_end is None:
+        return config.weight_decay
+    left = 0.5 * (1 + math.cos(math.pi * step / max(1, config.steps)))
+    return config.weight_decay_end + (config.weight_decay - config.weight_decay_end) * left
+
+
 def learning_rate(config: OptimConfig, step: int) -> float:
     """Rate of update number ``step`` (from 0).
 

@@ -83,6 +83,15 @@ def test_norms_and_biases_do_not_decay():
     assert decays == {1: 0.01, 3: 0.0}
 
 
+def test_weight_decay_follows_its_schedule_where_there_is_one(tmp_path):
+    config = OptimConfig(steps=5, weight_decay=0.5, weight_decay_end=0.0, schedule="cosine")
+    loop = Loop(Toy(), config, StateFolder(tmp_path, "k"), torch.device("cpu"))
+    loop.run()
+    matrices, vectors = (group["weight_decay"] for group in loop.optimizer.param_groups)
+    assert 0 < matrices < 0.1  # of the last update
+    assert vectors == 0
+
+
 def test_gradients_are_clipped(tmp_path):
     problem = Toy()
     problem.loss = lambda batch: 1e6 * problem.module(batch["x"]).sum()

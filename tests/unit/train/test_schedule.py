@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from cairn.config.training import FinetuneConfig, OptimConfig, PretrainConfig
-from cairn.train.schedule import Course, course_of, learning_rate, warmup_warning
+from cairn.train.schedule import Course, course_of, learning_rate, warmup_warning, weight_decay
 
 
 def rates(**config):
@@ -65,3 +65,17 @@ def test_a_run_shorter_than_its_warmup_rises_less_far_and_says_so():
 def test_by_default_a_tenth_is_warmup(config):
     assert config.warmup_steps == config.steps / 10
     assert not warmup_warning(config)
+
+
+def test_weight_decay_stays_or_goes_to_its_end_along_a_cosine():
+    still = OptimConfig(steps=100, weight_decay=0.04)
+    assert {weight_decay(still, s) for s in range(100)} == {0.04}
+    assert "weight_decay_end" not in still.model_dump(mode="json")  # what a run is called by does not change
+    config = OptimConfig(steps=100, weight_decay=0.04, weight_decay_end=0.2, schedule="cosine")
+    found = [weight_decay(config, s) for s in range(100)]
+    assert found[0] == pytest.approx(0.04)
+    assert found[50] == pytest.approx(0.12)
+    assert found[99] == pytest.approx(0.2, abs=1e-3)
+    assert all(a < b for a, b in itertools.pairwise(found))
+    with pytest.raises(ValueError, match="needs schedule 'cosine'"):
+        OptimConfig(weight_decay_end=0.2)
