@@ -194,7 +194,7 @@ EDITS: dict[str, tuple[Edit, set]] = {
         Edit((CONFIG,), sort_config), NONE,
     ),
     "a default written out": (config("finetune", "clip_norm", 1.0), NONE),
-    "memory and time of a rule": (text("rules/pretrain.smk", "mem_mb=4000", "mem_mb=9000"), NONE),
+    "memory and time of a rule": (text("rules/finetune.smk", "mem_mb=4000", "mem_mb=9000"), NONE),
     "message of a rule": (text("rules/pretrain.smk", '"pretrain {', '"pretraining {'), NONE),
     "the profile": (text("profiles/default/config.yaml", "keep-going: true", "keep-going: false"), NONE),
     "the README": (text("README.md", r"\Z", "\nMore.\n"), NONE),
