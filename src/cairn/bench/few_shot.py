@@ -85,10 +85,11 @@ def few_shot_predictions(
 def _subsets(data: HeadData, job: HeadJob, curve: FewShotConfig) -> list[tuple[float, int, list[int]]]:
     """Share, draw and places of every subset. Of shares that come to the same few subjects the largest stands."""
     found = []
+    strata = data.strata(job.task.kind)
     for draw in range(curve.draws):
         larger: list[int] = []
         for share in sorted(curve.shares, reverse=True):
-            places = subset(data.subjects, data.strata(job.task.kind), share, job.seed, draw)
+            places = subset(data.subjects, strata, share, job.seed, draw)
             if places != larger and (share < 1 or draw == 0):
                 found.append((share, draw, places))
             larger = places

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from cairn.bench.items import PAIR_COLUMNS, Item, ItemWriter, batches, check_item, write_items
 from cairn.bench.nested import from_nested
 from cairn.bench.targets import class_number
-from cairn.config.bench import ImportItemsJob, PublishedSet
+from cairn.config.bench import ImportItemsJob, PublishedSet, SliceAxis
 from cairn.errors import CairnError
 from cairn.io.atomic import disk_errors, remove_left_overs, write_json
 from cairn.io.tables import write_table
 
-SliceAxis = Literal["smallest", "first", "last"]
 SPLITS = ("train", "val", "test")
 EXTRAS = ("series_id", "filename")
 SHARD_BYTES = 1 << 30  # "parquet shards ≤1 GB"

@@ -23,6 +23,8 @@ RIDGES = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 CURIABENCH = "data/CuriaBench"
 """Where the published data lie unless a configuration or a command says otherwise."""
 
+SliceAxis = Literal["smallest", "first", "last"]
+
 PUBLISHED = "published"
 """Form, and its name, of items that come as files of their own."""
 
@@ -242,7 +244,7 @@ class PublishedSet(Section):
     classes: tuple[str, ...] = ()
     """Names of the targets 0, 1, …, or of the findings of a list; a task takes those that it names, and leaves items of
     other classes out. Default: targets stay numbers."""
-    slice_axis: Literal["smallest", "first", "last"] = "smallest"
+    slice_axis: SliceAxis = "smallest"
     """Axis of the slices in images with three axes, and in their masks; items have it first. ``smallest``: the one with
     fewest places, the first of equal ones, as Curia's processor in use takes it (curia_image_processor.py); an older
     one took the ``last``."""

@@ -73,10 +73,12 @@ class ManifestListing:
         if not manifest.is_file():
             raise CairnError(f"{manifest}: no such manifest.", "Mend 'manifest' of the data set.", "missing")
         last = read_json(met) if met.is_file() else {}
+        if not set(FOUND) <= set(last):  # never read, or kept by a version that looked for less
+            last = {}
         now = {"stamp": stamp(manifest), "shards": shards}
-        if not all(last.get(key) == value for key, value in now.items()) or not set(FOUND) <= set(last):
+        if not all(last.get(key) == value for key, value in now.items()):
             now["sha256"] = sha256(manifest)
-            same = all(last.get(key) == now[key] for key in ("shards", "sha256")) and set(FOUND) <= set(last)
+            same = all(last.get(key) == now[key] for key in ("shards", "sha256"))
             found = {k: last[k] for k in FOUND} if same else _fingerprints(manifest, shards)
             last = {**now, **found}
             write_json(met, last)

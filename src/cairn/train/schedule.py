@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 
 from cairn.config.training import OptimConfig
+from cairn.ssl.teacher import half_cosine
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,7 @@ def weight_decay(config: OptimConfig, step: int) -> float:
     """Weight decay of update number ``step`` (from 0): along a cosine to ``weight_decay_end``, where there is one."""
     if config.weight_decay_end is None:
         return config.weight_decay
-    left = 0.5 * (1 + math.cos(math.pi * step / max(1, config.steps)))
-    return config.weight_decay_end + (config.weight_decay - config.weight_decay_end) * left
+    return half_cosine(config.weight_decay, config.weight_decay_end, step / max(1, config.steps))
 
 
 def learning_rate(config: OptimConfig, step: int) -> float:

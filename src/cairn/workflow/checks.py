@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from cairn.challenge.contract import FLAGS, SUFFIXES
 from cairn.config.base import parse
@@ -60,6 +61,12 @@ def check_run(experiment: ExperimentConfig, run: Run, table: Path) -> None:
             )  # fmt: skip
 
 
+def recipe_of(experiment: ExperimentConfig, task: str) -> dict[str, Any]:
+    """How a task is fine-tuned, or its probe fitted: what holds for all tasks, and what the task says otherwise."""
+    section = experiment.probe if experiment.tasks[task].kind == "probe" else experiment.finetune
+    return section.model_dump(mode="json") | dict(experiment.tasks[task].recipe)
+
+
 def _check_kind(experiment: ExperimentConfig, run: Run, name: str, task: TaskConfig, table: Path) -> None:
     """A task on sessions needs a network of volumes or a classical run; one on frozen features an encoder."""
     wrong: tuple[str, str] | None = None
@@ -86,8 +93,7 @@ def _check_patch(experiment: ExperimentConfig, run: Run, name: str, task: TaskCo
     """Crops of a segmentation divide by the network's stride; else its job would fail after the pretraining is paid."""
     if task.kind != "segmentation" or not run.network:
         return
-    recipe = experiment.finetune.model_dump(mode="json") | dict(task.recipe)
-    patch = parse(FinetuneConfig, recipe, f"tasks.{name}.recipe").patch_voxels
+    patch = parse(FinetuneConfig, recipe_of(experiment, name), f"tasks.{name}.recipe").patch_voxels
     stride = experiment.networks[run.network].stride
     if patch and any(n % stride for n in patch):
         raise CairnError(

@@ -23,7 +23,7 @@ from cairn.errors import CairnError
 from cairn.io.atomic import read_json, write_json
 from cairn.io.release import files_of
 from cairn.io.sharding import shard_name, shard_of
-from cairn.workflow.checks import check_entry, check_foreign, check_run, check_splits
+from cairn.workflow.checks import check_entry, check_foreign, check_run, check_splits, recipe_of
 from cairn.workflow.disjoint import check_rows, known_as, name_spaces
 from cairn.workflow.frozen import FrozenNames
 
@@ -391,5 +391,4 @@ class Names(FrozenNames):
         }
 
     def _recipe(self, task: str) -> dict[str, Any]:
-        section = self.experiment.probe if self.tasks[task].kind == "probe" else self.experiment.finetune
-        return section.model_dump(mode="json") | dict(self.tasks[task].recipe)
+        return recipe_of(self.experiment, task)
