@@ -64,7 +64,22 @@ def test_ragged_stacks_come_back_item_by_item(tmp_path):
     again = tmp_path / "g.safetensors"
     embedded(again, [3, 1, 5])
     assert again.read_bytes() == (tmp_path / "f.safetensors").read_bytes()
-    assert not list(tmp_path.glob(".tmp*"))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["f.safetensors", "g.safetensors"]
+
+
+def test_two_writers_in_a_folder_do_not_meet_and_a_killed_one_leaves_nothing(tmp_path):
+    """Features of each data set of a run lie in one folder, and their jobs run side by side."""
+    (tmp_path / ".scratch-f.safetensors" / "0").mkdir(parents=True)
+    (tmp_path / ".scratch-f.safetensors" / "0" / "class").write_bytes(b"of a killed job")
+
+    def meanwhile():
+        yield from embed(items([2]), fake_tokens, torch.from_numpy, CPU)
+        embedded(tmp_path / "g.safetensors", [3, 1])
+
+    write_features(tmp_path / "f.safetensors", {"form": meanwhile()}, {"run": "fake"})
+    assert Features(tmp_path / "f.safetensors", "form").slices == [2]
+    assert Features(tmp_path / "g.safetensors", "form").slices == [3, 1]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["f.safetensors", "g.safetensors"]
 
 
 def test_forms_lie_side_by_side_each_with_its_own_shape(tmp_path):
