@@ -8,9 +8,9 @@ keys and numbers of slices stand in the metadata.
 from __future__ import annotations
 
 import json
-import tempfile
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from cairn.bench.items import Item
 from cairn.errors import CairnError
-from cairn.io.atomic import disk_errors, remove_left_overs
+from cairn.io.atomic import disk_errors
 from cairn.io.shard import PIECE, read_safetensors_header
 from cairn.io.tensors import Part, write_parts
 
@@ -138,14 +138,28 @@ def write_features(
     Raises:
         CairnError: for a form without an item, and where its items differ in masks or tokens.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    remove_left_overs(path.parent)
-    with disk_errors(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=".tmp-") as folder:
-        spilled = {form: _Spilled(Path(folder) / str(n), form, found) for n, (form, found) in enumerate(sets.items())}
+    with disk_errors(path), _workplace(path) as folder:
+        spilled = {form: _Spilled(folder / str(n), form, found) for n, (form, found) in enumerate(sets.items())}
         parts = [part for form in spilled.values() for part in form.parts()]
         forms = {form: {"keys": found.keys, "slices": found.slices} for form, found in spilled.items()}
-        write_parts(path, parts, json.dumps({"format": FORMAT, "facts": facts, "forms": forms}, sort_keys=True))
+        whole = folder / path.name
+        write_parts(whole, parts, json.dumps({"format": FORMAT, "facts": facts, "forms": forms}, sort_keys=True))
+        whole.replace(path)
     return {form: found.numbers for form, found in spilled.items()}
+
+
+@contextmanager
+def _workplace(path: Path) -> Iterator[Path]:
+    """An empty folder beside a file, for what becomes the file, and for nobody else: features of several data sets lie
+    in one folder, and are written there at the same time. What a killed process left in it goes.
+    """
+    folder = path.with_name(f".tmp-{path.stem}")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Spilled:

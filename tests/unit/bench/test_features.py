@@ -10,6 +10,7 @@ from cairn.bench.inputs import head_inputs, masked_mean, slice_embedding, window
 from cairn.bench.items import Item, write_items
 from cairn.config.bench import EmbedJob, FrozenConfig, ItemForm
 from cairn.errors import CairnError
+from cairn.io.atomic import atomic_path
 
 FLAT = ItemForm(kind="lesion", sequence="CT", mask="m")
 DEEP = ItemForm(kind="volume", sequence="CT")
@@ -148,6 +149,32 @@ def test_items_share_calls_and_keep_their_features():
         assert a.key == b.key
         for name in ("tokens", "patches", "coverage"):
             np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
+
+
+def test_files_of_one_folder_are_written_at_the_same_time(tmp_path):
+    """Two jobs of a run write beside each other: neither touches what the other, or a card's writer, has begun."""
+    one, other = tmp_path / "one.safetensors", tmp_path / "other.safetensors"
+
+    def meanwhile():
+        found = list(embed(items([2, 3]), fake_tokens, torch.from_numpy, CPU))
+        yield found[0]
+        with atomic_path(tmp_path / "one.run.json") as card:
+            embedded(other, [1, 4])
+            card.write_text("{}")
+        yield found[1]
+
+    write_features(one, {"form": meanwhile()}, {"run": "fake"})
+    assert Features(one, "form").slices == [2, 3]
+    assert Features(other, "form").slices == [1, 4]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["one.run.json", one.name, other.name]
+
+
+def test_what_a_killed_process_left_is_no_hindrance(tmp_path):
+    path = tmp_path / "f.safetensors"
+    (tmp_path / ".tmp-f" / "0").mkdir(parents=True)
+    (tmp_path / ".tmp-f" / "0" / "class").write_bytes(b"half")
+    embedded(path, [2])
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
 def test_a_real_encoder_a_volume_network_and_the_pixels_embed_alike(tmp_path):
