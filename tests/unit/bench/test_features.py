@@ -199,6 +199,21 @@ def test_a_real_encoder_a_volume_network_and_the_pixels_embed_alike(tmp_path):
         assert found[0].coverage.any()
 
 
+def test_a_scan_beyond_int16_is_embedded_and_the_card_names_its_slope(tmp_path):
+    """One such scan among others, in the contract that casts to int16: the job goes on, and says what it did."""
+    image = np.random.default_rng(0).normal(300, 40, (2, 16, 16)).astype(np.float32)
+    write_items(tmp_path / "items.parquet", [Item("s", "0", image), Item("s", "1", image * 200)])
+    job = EmbedJob(
+        run="x", network={"kind": "pixels", "image_size": 16, "patch_size": 4},
+        contract={"version": "curia-1", "size_px": 16}, device="cpu",
+    )  # fmt: skip
+    facts = embed_items(job, {"form": tmp_path / "items.parquet"}, [], tmp_path / "f.safetensors", 1)
+    assert facts["divided_by"] == {"form: s/1": int(np.ceil(image.max() * 200 / 32767))}
+    assert facts["contract"] == "curia-1, 16 px"
+    found = Features(tmp_path / "f.safetensors", "form")
+    np.testing.assert_allclose(found.item("s/0").patches, found.item("s/1").patches, atol=0.05)
+
+
 def test_weights_of_another_network_are_refused(tmp_path):
     from cairn.nets.weights import save_weights
 
