@@ -9,13 +9,12 @@ import numpy as np
 
 from cairn.evaluate.stability import TAU_EDGES
 from cairn.report.sources import Sources
-from cairn.report.style import INK, MUTED, RULE, WIDTH_IN, Picture, canvas, clean, embed, looks, wrapped
+from cairn.report.style import INK, MUTED, RULE, WIDE_IN, WIDTH_IN, Picture, canvas, clean, embed, looks, wrapped
 
 Record = Mapping[str, Any]
-WIDE_IN = 8.2
 BLOB_PT = 17.0  # diameter of a blob that holds every resample, in points
 MANY = 10  # more runs than this get panels of the figure's full width
-LONGEST = 26
+LONGEST = 32
 METHOD_LABELS = tuple(f"{way}\nties: {ties}" for way in ("mean → rank", "rank → mean") for ties in ("best", "mean"))
 
 
@@ -124,8 +123,10 @@ def _tests(sources: Sources, track: Record) -> Picture | None:
     columns = min(3 if len(order) <= MANY else 2, len(panels))
     high, many = -(-len(panels) // columns), len(order)
     side = max(1.3, 0.2 * many)
-    options = {"sharex": True, "sharey": True}
-    with canvas(1.5 + columns * (side + 0.25), 1.5 + high * (side + 0.4), high, columns, **options) as (figure, axes):
+    room = 0.3 + 0.06 * max(len(_label(sources, r)) for r in order)
+    under = 2 if len(panels) % columns else 1  # rows of panels with names below
+    size = (room + columns * (side + 0.25), under * room + high * (side + 0.5))
+    with canvas(*size, high, columns, sharex=True, sharey=True) as (figure, axes):
         for axis, (task, metric) in zip(axes.flat, panels, strict=False):
             _matrix(axis, sources, order, task["name"], metric["name"])
             axis.set_title(clean(f"{task['title']}\n{metric['title']}"), fontsize=8.5)

@@ -14,7 +14,8 @@ the training state, from which a longer run goes on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,17 +24,18 @@ from torch import Tensor
 from cairn.config.curia import CuriaConfig, patch_size
 from cairn.config.networks import NetworkConfig
 from cairn.io.sessions import Session
+from cairn.nets.dinov2 import Dinov2Encoder
 from cairn.nets.registry import build_slice_encoder
-from cairn.nets.slice_encoder import SliceEncoder
 from cairn.ssl.curia_crops import cut, draw_box
 from cairn.ssl.curia_masks import hidden_patches, in_grid
-from cairn.ssl.curia_slices import draw_slice
+from cairn.ssl.curia_slices import draw_slice, slopes
 from cairn.ssl.draws import generator
 from cairn.ssl.heads import at_least_float32
 from cairn.ssl.latents_assign import hidden_loss, koleo, view_loss
 from cairn.ssl.latents_heads import PrototypeHead
 from cairn.ssl.latents_targets import PrototypeTargets
 from cairn.ssl.objective import Objective, Views
+from cairn.ssl.pace import Pace, layer_share, prototype_pace
 from cairn.ssl.sigreg import sigreg
 from cairn.ssl.teacher import Teacher
 
@@ -50,14 +52,16 @@ class CuriaObjective(Objective):
     """
 
     saved = "teacher_encoder.network"
-    encoder: SliceEncoder
+    encoder: Dinov2Encoder
     updates: Tensor
 
     def __init__(self, config: CuriaConfig, network: NetworkConfig) -> None:
         super().__init__()
         config.check(network)
         self.config, self.patch = config, patch_size(network)
-        self.encoder = build_slice_encoder(network)
+        encoder = build_slice_encoder(network)
+        assert isinstance(encoder, Dinov2Encoder)  # as checked
+        self.encoder = encoder
         self.width = int(self.encoder.config.hidden_size)
         sizes = (config.head_hidden, config.head_bottleneck, config.prototypes)
         self.crop_head = PrototypeHead(self.width, *sizes)
@@ -133,6 +137,19 @@ class CuriaObjective(Objective):
         crops, places = self.teacher_crop_head(whole), place_head(patches[hidden_Nhw])
         updates = int(self.updates)
         return self.crop_targets(crops, updates), self.place_targets(places, updates)
+
+    def remarks(self, sessions: Iterable[Session]) -> dict[str, Any]:
+        """Slopes of volumes that int16 does not hold (contract ``curia-1``)."""
+        found = slopes(sessions, self.config.contract)
+        return {"divided_by": found} if found else {}
+
+    def pace(self, name: str) -> Pace:
+        """Prototypes may begin later; in the encoder the rate may fall layer by layer towards the image (DINOv2)."""
+        of_encoder = name.removeprefix("encoder.")
+        if of_encoder == name:
+            return prototype_pace(name, self.config)
+        share = layer_share(self.encoder.depth(of_encoder), self.encoder.config.layers, self.config.layer_decay)
+        return Pace(share * (self.config.patch_embed_rate if self.encoder.embeds_patches(of_encoder) else 1.0))
 
     def embed(self, batch: Mapping[str, Tensor]) -> Tensor:
         """The teacher's class token of the first global crop, ``[N, D]``."""

@@ -25,6 +25,7 @@ from cairn.ssl.collapse import refuse_collapse, watch
 from cairn.ssl.cuts import AugmentedObjective, Cuts, changed, stack
 from cairn.ssl.draws import derived_seed, generator, shuffled
 from cairn.ssl.objective import Objective
+from cairn.ssl.pace import Pace
 from cairn.ssl.registry import build_objective
 from cairn.train.deferred import Start, outlined
 from cairn.train.devices import describe, for_speed, numerics, set_up
@@ -124,6 +125,11 @@ class PretrainProblem(Problem):
     def loss(self, batch: Batch) -> Tensor:
         """The objective's."""
         return self.averaged(self.augmented(batch))
+
+    def pace(self, name: str) -> Pace:
+        """The objective's."""
+        found: Pace = self.module.pace(name)
+        return found
 
     def updated(self, step: int) -> None:
         """The objective's."""
@@ -241,6 +247,7 @@ def facts(job: PretrainJob, problem: PretrainProblem, result: Result, device: to
         "parameters": {"encoder": parameters(problem.module.encoder), "all": parameters(problem.module)},
         "sessions": {"train": len(problem.train), "val": len(problem.val)},
         "samples_per_s": round(result.samples_per_s, 2), "loader_share": round(result.loader_share, 3),
+        **problem.module.remarks([problem.sessions[n] for n in sorted({*problem.train, *problem.val})]),
         "augment_on": problem.augment_on, **(several if job.pretrain.processes > 1 else {}),
         **describe(device, job.pretrain.deterministic),
     }  # fmt: skip
