@@ -14,8 +14,7 @@ the training state, from which a longer run goes on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -28,7 +27,7 @@ from cairn.nets.dinov2 import Dinov2Encoder
 from cairn.nets.registry import build_slice_encoder
 from cairn.ssl.curia_crops import cut, draw_box
 from cairn.ssl.curia_masks import hidden_patches, in_grid
-from cairn.ssl.curia_slices import draw_slice, slopes
+from cairn.ssl.curia_slices import draw_slice
 from cairn.ssl.draws import generator
 from cairn.ssl.heads import at_least_float32
 from cairn.ssl.latents_assign import hidden_loss, koleo, view_loss
@@ -137,11 +136,6 @@ class CuriaObjective(Objective):
         crops, places = self.teacher_crop_head(whole), place_head(patches[hidden_Nhw])
         updates = int(self.updates)
         return self.crop_targets(crops, updates), self.place_targets(places, updates)
-
-    def remarks(self, sessions: Iterable[Session]) -> dict[str, Any]:
-        """Slopes of volumes that int16 does not hold (contract ``curia-1``)."""
-        found = slopes(sessions, self.config.contract)
-        return {"divided_by": found} if found else {}
 
     def pace(self, name: str) -> Pace:
         """Prototypes may begin later; in the encoder the rate may fall layer by layer towards the image (DINOv2)."""

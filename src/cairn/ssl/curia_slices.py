@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -95,17 +94,6 @@ def _input(session: Session, sequence: str, plane: Plane, raw_HW: Array, contrac
     slope, mean, deviation = _volume_levels(session, sequence, plane, contract)
     whole = resized(as_int16(torch.from_numpy(np.ascontiguousarray(raw_HW))[None], slope), contract.size_px)[0]
     return (whole - mean) / (deviation + EPS * INT16)
-
-
-def slopes(sessions: Iterable[Session], contract: SliceContract) -> dict[str, int]:
-    """What volumes are divided by for the cast of ``curia-1``, by ``subject/session/sequence``, where it is not 1.
-
-    Reads every volume whole, one at a time; in other versions none.
-    """
-    if contract.version != "curia-1":
-        return {}
-    found = {f"{s.key}/{name}": int16_slope(s.volume(name), contract) for s in sessions for name in s.sequences}
-    return {name: slope for name, slope in found.items() if slope > 1}
 
 
 @lru_cache(maxsize=VOLUMES)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 from torch import Tensor, nn
@@ -47,10 +46,6 @@ class Objective(nn.Module):  # type: ignore[misc]
     @abstractmethod
     def embed(self, batch: Mapping[str, Tensor]) -> Tensor:
         """What the objective makes of each sample, ``[N, D]`` float32: if these become alike, it has collapsed."""
-
-    def remarks(self, sessions: Iterable[Session]) -> dict[str, Any]:
-        """What the card says of the sessions as this objective sees them; most have nothing to say."""
-        return {}
 
     def pace(self, name: str) -> Pace:
         """How fast the parameter of that name learns; all at the run's rate, where the method says nothing."""

@@ -247,7 +247,6 @@ def facts(job: PretrainJob, problem: PretrainProblem, result: Result, device: to
         "parameters": {"encoder": parameters(problem.module.encoder), "all": parameters(problem.module)},
         "sessions": {"train": len(problem.train), "val": len(problem.val)},
         "samples_per_s": round(result.samples_per_s, 2), "loader_share": round(result.loader_share, 3),
-        **problem.module.remarks([problem.sessions[n] for n in sorted({*problem.train, *problem.val})]),
         "augment_on": problem.augment_on, **(several if job.pretrain.processes > 1 else {}),
         **describe(device, job.pretrain.deterministic),
     }  # fmt: skip
