@@ -20,8 +20,10 @@ Floats = npt.NDArray[np.float64]
 Draw = Callable[[Sources, Record], Picture | None]
 BAND_RESAMPLES = 300
 FPR = np.linspace(0.0, 1.0, 101)
-FEW_CLASSES = 6
-"""Confusion matrices of more classes take the figure's full width, and smaller type."""
+FEW_CLASSES, SOME_CLASSES = 6, 14
+"""Confusion matrices of more than a few classes take the figure's full width, and smaller type; of more than some, each
+panel takes it, and numbers have no room.
+"""
 LEAST_PERCENT = 1
 """Of a class told as another; less is left empty, for what is there to be seen."""
 LETTER_IN = 0.068  # of a class's name, on average
@@ -137,32 +139,40 @@ def _confusion(sources: Sources, task: Record) -> Picture:
     first = sources.cases[rows[0]["run"], task["name"]]
     names = [clean(name.removeprefix("p_").replace("_", " ")) for name in first.parts]
     many = len(names) > FEW_CLASSES
-    width, columns = (WIDE_IN, min(3, len(rows))) if many else (WIDTH_IN, _grid(len(rows))[1])
+    width, columns = (WIDE_IN, 3 if len(names) <= SOME_CLASSES else 1) if many else (WIDTH_IN, 2)
+    columns = min(columns, len(rows))
     high, room = -(-len(rows) // columns), 0.5 + LETTER_IN * max(map(len, names))
     side = (width - room) / columns
-    size = (width, 0.3 + room + high * (side + 0.3))
+    size, cell_pt = (width, 0.3 + room + high * (side + 0.3)), 72 * side / len(names)
+    type_pt = min(8.0, 0.8 * cell_pt)
+    slanted: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    turned = slanted if len(names) <= SOME_CLASSES else {"rotation": 90}
     with canvas(*size, high, columns, sharex=True, sharey=True) as (figure, axes):
         for axis, row in zip(axes.flat, rows, strict=False):
-            _percents(axis, confusion(sources.cases[row["run"], task["name"]]), 6.5 if many else 8)
+            _percents(axis, confusion(sources.cases[row["run"], task["name"]]), 6.5 if many else 8, cell_pt)
             axis.set_title(clean(wrapped(row["label"], round(side / 0.085))), fontsize=9)
-            axis.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
-            axis.set_yticks(range(len(names)), names, fontsize=8)
+            axis.set_xticks(range(len(names)), names, fontsize=type_pt, **turned)
+            axis.set_yticks(range(len(names)), names, fontsize=type_pt)
         _frame(figure, axes, len(rows), "most probable class", "true class")
         source = embed(figure)
     return Picture(
         source, f"Confusion matrix of every run on {task['title']}",
         "How to read this: of each true class (lines), how many percent are told as each class (columns), mean over "
-        "seeds; darker is more, the diagonal is right. Empty: none, or below half a percent.", wide=many,
+        "seeds; darker is more, the diagonal is right. "
+        + ("Empty: none, or below half a percent." if len(names) <= SOME_CLASSES else "Numbers have no room."),
+        wide=many,
     )  # fmt: skip
 
 
-def _percents(axis: Any, share: Floats, size_pt: float) -> None:
-    """A confusion matrix in whole percents."""
+def _percents(axis: Any, share: Floats, size_pt: float, cell_pt: float) -> None:
+    """A confusion matrix, in whole percents where three digits have room."""
     axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    for y, x in np.ndindex(share.shape):
-        if np.isfinite(share[y, x]) and round(100 * share[y, x]) >= LEAST_PERCENT:
-            axis.text(x, y, f"{100 * share[y, x]:.0f}", ha="center", va="center", fontsize=size_pt,
-                      color="white" if share[y, x] > 0.6 else "black")  # fmt: skip
+    if cell_pt < 2 * size_pt:
+        return
+    percent = np.rint(100 * share)
+    for y, x in np.argwhere(percent >= LEAST_PERCENT):
+        colour = "white" if share[y, x] > 0.6 else "black"
+        axis.text(x, y, f"{percent[y, x]:.0f}", ha="center", va="center", fontsize=size_pt, color=colour)
 
 
 def confusion(cases: RunCases) -> Floats:

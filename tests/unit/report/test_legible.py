@@ -62,6 +62,8 @@ def drawn(monkeypatch, module, draw):
         titles = [t for a in axes for t in (a._left_title, a.title) if t.get_text()]
         ticks = [t for a in axes for axis in (a.xaxis, a.yaxis) for t in axis.get_ticklabels() if t.get_visible()]
         ticks = [t for t in ticks if t.get_text()]
+        names = [t for a in axes for t in a.get_yticklabels() if t.get_visible() and t.get_text()]
+        found["names"] = [t.get_window_extent(renderer) for t in names]
         found["titles"] = [t.get_window_extent(renderer) for t in titles]
         found["all"] = found["titles"] + [t.get_window_extent(renderer) for t in ticks]
         found["sides"] = [a.get_window_extent(renderer).width for a in axes]
@@ -95,6 +97,15 @@ def test_confusion_matrices_can_be_read(monkeypatch, classes, runs):
     assert max(map(len, found["numbers"])) == (len(classes) if runs == 1 else len(classes) ** 2)
     for numbers in found["numbers"]:
         apart(numbers)
+
+
+def test_of_fifty_classes_names_can_be_read_and_numbers_have_no_room(monkeypatch):
+    """As CuriaBench's organs have them."""
+    made = sources([f"organ_number_{n}" for n in range(54)], 2)
+    found = drawn(monkeypatch, plots, lambda: plots.task_plot(made, made.tasks[0]))
+    within(found)
+    apart(found["titles"] + found["names"])
+    assert not any(found["numbers"])
 
 
 @pytest.mark.parametrize("runs", [2, 5])
