@@ -9,6 +9,7 @@ min_version("9.0")
 
 # Each of some hundred jobs imports torch: byte code is kept beside the packages, whatever the shell's setting is.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 if not set(config) - {"run"}:
 

@@ -94,6 +94,18 @@ def test_two_processes_train_like_one(together, sets, tmp_path, kind, parallel):
         assert distance(name, one, other) < 1e-5, name
 
 
+@pytest.mark.parametrize(("kind", "parallel"), CASES)
+def test_but_for_rounding_two_processes_come_to_the_weights_of_one(together, sets, tmp_path, kind, parallel):
+    train(job(kind, parallel), sets, tmp_path, wide=True)
+    two = together / f"{kind}-{parallel}-wide"
+    assert numbers(two) == pytest.approx(numbers(tmp_path), rel=1e-9, abs=1e-9)
+    one, other = (read_tensors(last_state(folder)) for folder in (tmp_path, two))
+    assert one.keys() == other.keys()
+    assert {x.dtype for name, x in one.items() if name.startswith("model.") and x.is_floating_point()} == {torch.float64}
+    for name in one:
+        assert torch.allclose(one[name].double(), other[name].double(), rtol=0, atol=1e-6), name
+
+
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
 def test_interrupted_processes_end_like_uninterrupted_ones_whether_they_recompute_or_not(together, parallel):
     whole, cut = (read_tensors(together / f"{name}-{parallel}" / "weights.safetensors") for name in ("mae", "cut"))
