@@ -82,12 +82,12 @@ def test_two_processes_come_to_the_weights_of_one(together, sets, tmp_path, kind
     """
     train(job(kind, parallel), sets, tmp_path, wide=True)
     two = together / f"{kind}-{parallel}-wide"
-    assert numbers(two) == pytest.approx(numbers(tmp_path), rel=1e-9, abs=1e-9)
+    assert numbers(two) == pytest.approx(numbers(tmp_path), rel=1e-7, abs=1e-7)
     one, other = (read_tensors(last_state(folder)) for folder in (tmp_path, two))
     assert one.keys() == other.keys()
     assert one["model.encoder.stem.conv.weight"].dtype == torch.float64
     for name in one:
-        assert float((one[name].double() - other[name].double()).abs().amax()) < 1e-6, name
+        assert float((one[name].double() - other[name].double()).abs().amax()) < 1e-7, name
 
 
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
