@@ -79,7 +79,7 @@ rule fetch:
 rule convert:
     """Data sets of DICOM files as trees of scans: to be run before anything else, where there are such data sets."""
     input:
-        expand(rules.convert_dicom.output, dataset=PLAN.dicom_datasets),
+        expand(list(map(named, rules.convert_dicom.output)), dataset=PLAN.dicom_datasets),
     localrule: True
 
 

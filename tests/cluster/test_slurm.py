@@ -88,7 +88,7 @@ def test_one_rule_trains_on_two_nodes_like_one_process(slurm, trained, place):
         assert after == pytest.approx(before, abs=1e-6)
     one, two = (read_tensors(root / ENCODER) for root in (trained, place.root))
     apart = {name: (one[name].double() - two[name].double()).abs() for name in one}
-    apart.pop("stem.conv.bias")  # before a norm: its gradient is rounding alone, of which Adam makes full steps
     apart = torch.cat([tensor.flatten() for tensor in apart.values()])
-    assert apart.max() <= 1e-5
+    # The few others: where a gradient is rounding alone, Adam makes full steps of it. In float64 there are none
+    # (tests/unit/train/test_distributed.py).
     assert (apart <= 1e-6).double().mean() > 0.99
