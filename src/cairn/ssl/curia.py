@@ -117,16 +117,15 @@ class CuriaObjective(Objective):
             + c.koleo_weight * sum(koleo(crop) for crop in spread)
         )
         if c.sigreg_weight:
-            directions = self._directions(whole.device)
+            directions = self._directions(spread[0])
             loss = loss + c.sigreg_weight * sum(sigreg(crop, directions, c.sigreg_points) for crop in spread) / 2
         return loss
 
-    def _directions(self, device: torch.device) -> Tensor:
-        """SIGReg's directions of this update: the same in every process and every run, as what is asked of each is."""
+    def _directions(self, like: Tensor) -> Tensor:
+        """SIGReg's directions of this update, with device and type of ``like``: the same in every process and run."""
         draw = generator(0, "sigreg directions", int(self.updates))
-        return torch.from_numpy(draw.standard_normal((self.config.sigreg_directions, self.width), np.float32)).to(
-            device
-        )
+        drawn = draw.standard_normal((self.config.sigreg_directions, self.width), np.float32)
+        return torch.from_numpy(drawn).to(like)
 
     def _teacher_targets(self, wide_NHW: Tensor, hidden_Nhw: Tensor) -> tuple[Tensor, Tensor]:
         """What the teacher assigns to each global crop ``[N, K]``, and to each hidden patch ``[M, K]``."""
