@@ -3,7 +3,7 @@
 python docs/benchmarks/pretraining.py config/demo.yaml config/study_cpu.yaml
 python docs/benchmarks/pretraining.py config/demo.yaml config/demo_large.yaml config/study_gpu.yaml      # with a GPU
 
-From the repository's folder; runs on a GPU where there is one. Every pretrained row of the runs table trains for some
+From the repository's folder; runs on a GPU where there is one, or where --device says. Every pretrained row of the runs table trains for some
 steps, as in an experiment: views made ahead, augmented on the device, convolutions channels last, bfloat16, compiled
 (on a CPU none of these). The floor is the same update on one batch of views that lies ready on the device. What is lost
 against it is reading, copying and augmenting; the loader's share is the part of the time in which the step waited for a
@@ -119,12 +119,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=20, help="updates that are timed")
     parser.add_argument("--warm", type=int, default=5, help="updates before them")
     parser.add_argument("--threads", type=int, default=1, help="of torch")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU if there is one")
     given = parser.parse_args(arguments)
     config: dict = {}
     for path in given.configs:
         update_config(config, yaml.safe_load(path.read_text()))
     plan = Plan(config, Path.cwd())
-    device = set_up("auto", given.threads, deterministic=plan.experiment.pretrain.deterministic)
+    device = set_up(given.device, given.threads, deterministic=plan.experiment.pretrain.deterministic)
     print(f"| {' | '.join(COLUMNS)} |\n|---|---|---|--:|---|--:|--:|--:|--:|")
     with tempfile.TemporaryDirectory() as folder:
         made = [] if given.data else made_up(Path(folder), plan.experiment.preprocess.grid.spacing_mm, given.sessions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Mapping
@@ -259,7 +260,13 @@ def _question(run: str, task: str, metric: str, experiment: str) -> tuple[Questi
 
 
 def main() -> None:
-    """Entry of the command; a `CairnError` is one message and status 1."""
+    """Entry of the command; a `CairnError` is one message and status 1.
+
+    A terminal that cannot write a character shows a question mark in its place.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # tests put others in their place
+            stream.reconfigure(errors="replace")
     try:
         app()
     except CairnError as error:

@@ -68,7 +68,7 @@ def rank_file(path: Path, out: Path, baselines: Iterable[str] = ()) -> tuple[lis
     found = standings(values, shown)
     try:
         write_text(out / "ranks.csv", as_csv(found))
-    except (FileExistsError, NotADirectoryError, PermissionError) as error:
+    except OSError as error:
         raise CairnError(f"{out}: {error.strerror}.", "Give --out a folder that you may write to.", "out") from None
     return found, notes + _gaps({team: v for team, v in values.items() if team not in shown})
 

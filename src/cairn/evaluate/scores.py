@@ -117,4 +117,4 @@ def _bounds(metric: str, value: float, resampled: Any, cases: RunCases, n: int, 
         base, cases = "auroc", cases.of_finding(of.removeprefix(OF_FINDING))
     if group:
         return resampled_interval(base, resampled, n, config.confidence)
-    return score_interval(base, value, resampled, cases, config.confidence)
+    return score_interval(base, value, resampled, cases, config.confidence, config.worst_error_years)

@@ -15,7 +15,7 @@ from cairn.report.words import heading, listed, number, span
 
 Record = Mapping[str, Any]
 SETTINGS = {"shifted": "labels from another site than the test", "in-domain": "labels from the sites of the test"}
-AMOUNTS = {"parameters": "the encoder's number of weights", "samples": "the number of samples seen"}
+AMOUNTS = {"parameters": "weights of the encoder", "samples": "samples seen in pretraining"}
 COSTS = {"pretraining": ("pretrain_encoder",), "fine-tuning": ("finetune_model", "fit_head")}
 """Stages whose cards each column of the cost adds up."""
 UNASKED = "Not asked here."
@@ -60,7 +60,7 @@ def pretraining_words(found: Record, metrics: Mapping[tuple[str, str], tuple[Rec
         rows = [r for r in found["pretraining"] if r["setting"] == setting]
         if not rows:
             answers.append({"setting": words, "headline": UNASKED, "sentences": [
-                "No pretrained run has a twin from a random start with these labels."
+                "No pretrained run can be compared with the same network from a random start, with these labels."
             ]})  # fmt: skip
             continue
         better = [r for r in rows if r["verdict"] == "better"]
@@ -68,7 +68,8 @@ def pretraining_words(found: Record, metrics: Mapping[tuple[str, str], tuple[Rec
         said = [f"it {verb} {_where(metrics, part)}" for verb, part in (("helps", better), ("hurts", worse)) if part]
         counts = sorted({len(r["pairs"]) for r in rows})
         count = " or ".join(map(str, counts))
-        lead = f"Mean over {count} pretrained run{'s' if counts != [1] else ''}, each against its own twin: "
+        lead = f"Gain, positive is better, mean over {count} pretrained run{'s' if counts != [1] else ''}, "
+        lead += "each against the same network from a random start: "
         answers.append({
             "setting": words, "headline": f"Shown: {' and '.join(said)}." if said else "Not shown on any task.",
             "sentences": [lead + "; ".join(_gain_words(metrics, r) for r in rows) + "."],
@@ -117,21 +118,31 @@ def family_words(found: Record, metrics: Mapping[tuple[str, str], tuple[Record, 
             "sentences": ["No two families have runs with the same network, samples seen and pretraining data."],
         }
     titles = {task["name"]: task["title"] for task in found["tasks"]}
-    sentences, shown = [], 0
+    sentences, shown, against = [], 0, 0
     for claim in data["claims"]:
         shown += claim["verdict"] == "better"
-        verdict = {
-            "better": "as FOMO25 found", "worse": "the other way round than FOMO25 found", "not shown": "not shown",
-        }[claim["verdict"]]  # fmt: skip
-        sentences.append(
-            f"{titles[claim['task']]}: {claim['expected']} objectives rank {number(claim['value'], 2, sign=True)} "
-            f"places better than {claim['over']} ones ({span(claim['low'], claim['high'], 2, sign=True)}): {verdict}."
-        )
+        against += claim["verdict"] == "worse"
+        sentences.append(f"{titles[claim['task']]}: {_claim_words(claim)}.")
     if not data["claims"]:
         return {"headline": UNASKED, "sentences": ["FOMO25 compares masked with hybrid objectives; one is not here."]}
-    many = len(data["claims"])
-    headline = "Not shown on any task." if not shown else f"Shown on {shown} of {many} tasks."
+    headline = f"Shown on {shown} of {len(data['claims'])} tasks" if shown else "Not shown on any task"
+    headline += f"; the other way round on {against}." if against else "."
     return {"headline": headline, "sentences": sentences}
+
+
+def _claim_words(claim: Record) -> str:
+    """Which family ranks better, by how many places, and whether FOMO25 found so."""
+    verdicts = {"better": "as FOMO25 found", "worse": "FOMO25 found the reverse", "not shown": "not shown"}
+    value, low, high = claim["value"], claim["low"], claim["high"]
+    first, second = claim["expected"], claim["over"]
+    if value < 0:
+        first, second, value = second, first, -value
+        low, high = (None, None) if low is None else (-high, -low)
+    between = span(low, high, 2, sign=True)
+    return (
+        f"{first} objectives rank {number(value, 2)} places better than {second} ones"
+        f"{f' ({between})' if between else ''}: {verdicts[claim['verdict']]}"
+    )
 
 
 def scaling_words(found: Record) -> Record:
@@ -142,12 +153,19 @@ def scaling_words(found: Record) -> Record:
     for name, words in AMOUNTS.items():
         row = data.get(name) if data else None
         if row is None:
-            sentences.append(f"Against {words}: {UNASKED.lower()} Too few pretrained runs differ in it.")
+            sentences.append(f"{words.capitalize()}: {UNASKED.lower()} Too few pretrained runs differ in it.")
             continue
-        shown += [words] if row["verdict"] == "better" else []
-        sentences.append(f"Goodness (overall rank) against {words}: Spearman's ρ {measured(row, 2, sign=True)}.")
+        if row["verdict"] != "not shown":
+            shown.append(f"more {words} go with {row['verdict']} ranks (ρ {number(row['value'], 2, sign=True)})")
+        least, most = (f"{end(run[name] for run in data['runs']):,}" for end in (min, max))
+        sentences.append(f"{words.capitalize()}, {least} to {most}: Spearman's ρ {measured(row, 2, sign=True)}.")
     asked = [name for name in AMOUNTS if data and data.get(name)]
     if not asked:
         return {"headline": UNASKED, "sentences": sentences}
-    headline = f"More helps: {listed(shown)}." if shown else "That more helps is not shown."
+    sentences.append(
+        "It is 1 where more always gives the better overall rank, and 0 where it tells nothing; FOMO25 found only weak "
+        "correlations."
+    )
+    more = " or ".join(f"more {AMOUNTS[name]}" for name in asked)
+    headline = f"Shown: {listed(shown)}." if shown else f"That {more} go with better ranks is not shown."
     return {"headline": headline, "sentences": sentences}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cairn.report.style import COLOURS, INK, MARKERS, MUTED, RULE, WIDTH_IN, Picture, canvas, clean, embed, wrapped
+from cairn.report.words import heading
 
 Record = Mapping[str, Any]
 FAMILIES = ("masked", "contrastive", "context", "hybrid", "distillation", "predictive")
@@ -28,7 +29,8 @@ def gain_plot(found: Record, metrics: Mapping[tuple[str, str], tuple[Record, Rec
                 axis.plot([row["low"], row["high"]], [y, y], color=colour, lw=2.4, alpha=0.55, solid_capstyle="round")
                 axis.plot([row["value"]], [y], marker="o", color=colour, ms=6)
             axis.axvline(0, color=INK, lw=0.8)
-            axis.set_title(clean(f"{task['title']}\n{metric['title']}"), fontsize=8.5)
+            axis.set_title(clean(f"{wrapped(task['title'], 20)}\n{heading(metric)}"), fontsize=8.5)
+            axis.locator_params(axis="x", nbins=3)
             axis.set(ylim=(len(settings) - 0.4, -0.6), yticks=range(len(settings)), yticklabels=settings)
             axis.spines["left"].set_visible(False)
         source = embed(figure)
@@ -87,12 +89,15 @@ def scaling_plot(found: Record) -> Picture | None:
     axes_of = {"parameters": "weights of the encoder", "samples": "samples seen in pretraining"}
     with canvas(WIDTH_IN + 2.4, 3.0, 1, 2, sharey=True) as (figure, axes):
         for axis, (key, words) in zip(axes[0], axes_of.items(), strict=True):
-            for run in runs:
+            for run, x in zip(runs, beside([run[key] for run in runs]), strict=True):
                 rank, (colour, mark) = run["rank"], LOOK[run["family"]]
-                axis.plot([run[key]] * 2, [rank["low"], rank["high"]], color=colour, lw=1.6, alpha=0.4)
-                axis.plot([run[key]], [rank["value"]], marker=mark, color=colour, ms=6, ls="")
+                axis.plot([x] * 2, [rank["low"], rank["high"]], color=colour, lw=1.6, alpha=0.4)
+                axis.plot([x], [rank["value"]], marker=mark, color=colour, ms=6, ls="")
             axis.set(xscale="log", xlabel=words)
-            axis.xaxis.set_minor_formatter("")
+            amounts = sorted({run[key] for run in runs})
+            axis.set_xticks(amounts, [f"{amount:,}" for amount in amounts], rotation=30, ha="right")
+            axis.minorticks_off()
+            axis.locator_params(axis="y", integer=True)
             axis.grid(color=RULE, lw=0.6)
             axis.set_axisbelow(True)
         axes[0, 0].set_ylabel("overall rank (1 is best)")
@@ -103,7 +108,19 @@ def scaling_plot(found: Record) -> Picture | None:
         source = embed(figure)
     return Picture(
         source, "Overall rank against size and against samples seen",
-        "Each pretrained run, with the interval of its rank over test cases. If more were better, the points would "
-        "rise to the right.",
+        "Each pretrained run, with the interval of its rank over test cases; runs of the same amount stand side by "
+        "side. If more were better, the points would rise to the right.",
         wide=True,
     )  # fmt: skip
+
+
+def beside(amounts: Sequence[int]) -> list[float]:
+    """Places on a logarithmic axis at which runs of equal amounts stand side by side."""
+    wide = max(amounts) / min(amounts) if min(amounts) < max(amounts) else 10.0
+    seen: dict[int, int] = {}
+    found = []
+    for amount in amounts:
+        place, many = seen.setdefault(amount, 0), list(amounts).count(amount)
+        seen[amount] += 1
+        found.append(amount * wide ** (0.016 * (place - (many - 1) / 2)))
+    return found

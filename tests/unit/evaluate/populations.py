@@ -1,14 +1,19 @@
 """How often intervals cover the truth, in made-up worlds whose truth is known.
 
-``python tests/unit/evaluate/populations.py`` prints the table of docs/benchmarks/statistics.md (minutes).
+``python tests/unit/evaluate/populations.py`` prints the tables of docs/benchmarks/statistics.md (an hour);
+``--sizes 20 107 --worlds Dice MAE`` some of them.
 """
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
+from zlib import crc32
 
 import numpy as np
+from scipy import stats
+from scipy.integrate import quad
 from scipy.special import ndtr
 
 from cairn.evaluate.intervals import percentile_interval, score_interval
@@ -17,6 +22,7 @@ from cairn.evaluate.tables import RunCases
 
 SIZES = (20, 107, 320, 800)
 SHARE = 13 / 21  # positives of FOMO25's infarct task
+CAP = 100.0  # largest absolute error that counts, years
 Draw = Callable[[np.random.Generator, int], tuple[np.ndarray, ...]]
 
 
@@ -53,14 +59,33 @@ def overlaps(missed: float, a: float, b: float) -> World:
     )  # fmt: skip
 
 
-def ages(sd: float, kind: str) -> World:
-    """Absolute errors of ages around 55, normal or Laplace with a deviation of ``sd`` years."""
+def in_quarters(shares: tuple[float, ...] = (0.4, 0.15, 0.2, 0.15, 0.1)) -> World:
+    """Dice of small lesions: 0, 1/4, 1/2, 3/4 or 1, so that ties abound."""
+    levels = np.linspace(0, 1, len(shares))
+    truth = float(levels @ np.array(shares))
+    return World(
+        f"Dice {truth:.2f}, in quarters", "dice", truth,
+        lambda rng, n: (np.full(n, np.nan), rng.choice(levels, n, p=shares)),
+    )  # fmt: skip
+
+
+ERRORS = {
+    "normal": lambda sd: stats.norm(0, sd),
+    "laplace": lambda sd: stats.laplace(0, sd / np.sqrt(2)),
+    "Student's t, 3 degrees": lambda scale: stats.t(3, 0, scale),
+    "lognormal": lambda median: stats.lognorm(1.0, 0, median),  # of the absolute error itself
+}
+
+
+def ages(size: float, kind: str) -> World:
+    """Absolute errors of ages around 55, years; ``size`` is the deviation, scale or median of `ERRORS`."""
+    error = ERRORS[kind](size)
 
     def draw(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
         label = rng.uniform(20, 90, n)
-        return label, label + (rng.normal(0, sd, n) if kind == "normal" else rng.laplace(0, sd / np.sqrt(2), n))
+        return label, label + error.rvs(n, random_state=rng)
 
-    truth = sd * np.sqrt(2 / np.pi) if kind == "normal" else sd / np.sqrt(2)
+    truth, _ = quad(lambda x: error.sf(x) + error.cdf(-x), 0, CAP, limit=200)
     return World(f"MAE {truth:.1f} years, {kind}", "mae", float(truth), draw)
 
 
@@ -107,11 +132,13 @@ def hazards(effect: float, truth: float) -> World:
 
 WORLDS = (
     two_normals(0.358), two_normals(0.742), two_normals(1.19), two_normals(1.812),
-    overlaps(0.3, 2, 2), overlaps(0.7, 2, 3), overlaps(0.85, 2, 3), overlaps(0.1, 5, 2),
-    ages(5, "normal"), ages(15, "normal"), ages(10, "laplace"),
+    overlaps(0.3, 2, 2), overlaps(0.7, 2, 3), overlaps(0.85, 2, 3), overlaps(0.1, 5, 2), in_quarters(),
+    ages(5, "normal"), ages(15, "normal"), ages(10, "laplace"), ages(8, "Student's t, 3 degrees"),
     correlated(0.3), correlated(0.6), correlated(0.8),
     named_right(0.6), named_right(0.9), explained(0.3), explained(0.8), hazards(0.5, 0.632), hazards(1.5, 0.799),
 )  # fmt: skip
+BEYOND = (overlaps(0.05, 8, 2), overlaps(0.02, 15, 1.2), ages(4, "lognormal"))
+"""Worlds in which what makes the mean is often not in the sample."""
 
 
 def coverage(world: World, n: int, simulations: int, resamples: int) -> tuple[float, float]:
@@ -119,7 +146,7 @@ def coverage(world: World, n: int, simulations: int, resamples: int) -> tuple[fl
 
     The draws of cases are those of one experiment, as in earnest; the cases are new in every simulation.
     """
-    rng = np.random.default_rng([n, WORLDS.index(world)])
+    rng = np.random.default_rng([n, crc32(world.name.encode())])
     keys = tuple((f"{i:04d}", "1") for i in range(n))
     drawn = resample_counts([s for s, _ in keys], resamples, "task", "test", 1)
     counts = np.asfortranarray(drawn, float)  # as the metrics want it, once and not in every simulation
@@ -128,18 +155,53 @@ def coverage(world: World, n: int, simulations: int, resamples: int) -> tuple[fl
         label, found, *events = world.draw(rng, n)
         parts = {"event": events[0][None]} if events else {}
         cases = RunCases("test", (0,), keys, label, found[None], found[None], found[None], (), parts)
-        value = float(metric_values(world.metric, cases, once, 100.0)[0, 0])
-        spread = metric_values(world.metric, cases, counts, 100.0)[0]
+        value = float(metric_values(world.metric, cases, once, CAP)[0, 0])
+        spread = metric_values(world.metric, cases, counts, CAP)[0]
         for i, (low, high) in enumerate(
-            [score_interval(world.metric, value, spread, cases, 0.95), percentile_interval(spread, 0.95)]
+            [score_interval(world.metric, value, spread, cases, 0.95, CAP), percentile_interval(spread, 0.95)]
         ):
             hits[i] += low <= world.truth <= high
     return float(hits[0] / simulations), float(hits[1] / simulations)
 
 
-if __name__ == "__main__":
-    # of concordance, which meets all pairs, the largest sizes take long
-    print(f"| world | {' | '.join(f'n = {n}' for n in SIZES)} |\n|---|{'---|' * len(SIZES)}")
-    for world in WORLDS:
-        cells = [coverage(world, n, 2000, 1000) for n in SIZES]
+def seen(world: World, n: int, simulations: int) -> tuple[float, float]:
+    """Of a world of overlaps: share of test sets with a missed lesion, and coverage of the others."""
+    rng = np.random.default_rng([n, crc32(world.name.encode())])
+    keys = tuple((f"{i:04d}", "1") for i in range(n))
+    counts = np.asfortranarray(resample_counts([s for s, _ in keys], 1000, "task", "test", 1), float)
+    hits, missed = [], 0
+    for _ in range(simulations):
+        label, found = world.draw(rng, n)
+        if found.min() == 0:
+            missed += 1
+            continue
+        cases = RunCases("test", (0,), keys, label, found[None], found[None], found[None], ())
+        spread = metric_values("dice", cases, counts, CAP)[0]
+        low, high = score_interval("dice", float(found.mean()), spread, cases, 0.95)
+        hits.append(low <= world.truth <= high)
+    return missed / simulations, float(np.mean(hits))
+
+
+def main() -> None:
+    """Print tables; concordance, which meets all pairs, takes long at the largest sizes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sets", type=int, default=6000, help="test sets a cell")
+    parser.add_argument("--resamples", type=int, default=1000)
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="cases of a test set")
+    parser.add_argument("--worlds", nargs="+", default=[""], help="beginnings of names")
+    parser.add_argument("--beyond", action="store_true", help="the worlds beyond, and the sets without a miss")
+    given = parser.parse_args()
+    print(f"| world | {' | '.join(f'n = {n}' for n in given.sizes)} |\n|---|{'--:|' * len(given.sizes)}")
+    for world in (w for w in (BEYOND if given.beyond else WORLDS) if w.name.startswith(tuple(given.worlds))):
+        cells = [coverage(world, n, given.sets, given.resamples) for n in given.sizes]
         print(f"| {world.name} | {' | '.join(f'{100 * a:.1f} ({100 * b:.1f})' for a, b in cells)} |", flush=True)
+        if given.beyond and world.metric == "dice":
+            parts = [
+                f"{100 - 100 * m:.0f} %: {100 * c:.1f}"
+                for m, c in (seen(world, n, given.sets) for n in given.sizes[:1])
+            ]
+            print(f"without a miss: {', '.join(parts)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -2,6 +2,8 @@
 
 import csv
 import math
+import os
+import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -216,13 +218,27 @@ def test_bad_files_folders_and_baselines(tmp_path):
     ]:
         with pytest.raises(CairnError, match=said):
             rank_file(path, tmp_path / "out", baselines)
-    with pytest.raises(CairnError, match="Give --out a folder"):
-        rank_file(good, good)
+    (tmp_path / "taken/ranks.csv").mkdir(parents=True)
+    for out in (good, good / "below", tmp_path / "taken", tmp_path / ("x" * 300)):
+        with pytest.raises(CairnError, match="Give --out a folder"):
+            rank_file(good, out)
+    assert sorted(p.name for p in (tmp_path / "taken").iterdir()) == ["ranks.csv"]
 
 
 def test_the_command_ends_with_one_line_and_status_1(tmp_path, monkeypatch):
     with pytest.raises(AssertionError, match=r"^cairn: .*no such file\. Check the path\.$"):
         command(monkeypatch, tmp_path / "no.csv", "--out", tmp_path)
+
+
+def test_a_terminal_without_the_characters_of_a_name_still_gets_the_ranks(tmp_path):
+    (tmp_path / "t.csv").write_text(GOOD.replace("b,", "Ö,"), encoding="utf-8")
+    call = [sys.executable, "-c", "from cairn.cli import main; main()", "rank", "t.csv", "--out", "out"]
+    done = subprocess.run(
+        call, cwd=tmp_path, env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"| ?    |" in done.stdout
+    assert "Ö,1,1,1,1,1" in (tmp_path / "out/ranks.csv").read_text(encoding="utf-8")
 
 
 def test_a_bar_in_a_name_does_not_break_the_printed_table():

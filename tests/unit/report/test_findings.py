@@ -14,6 +14,7 @@ from cairn.evaluate.findings import write_findings
 from cairn.io.atomic import read_json, write_json
 from cairn.provenance.cards import read_card
 from cairn.report.findings import COSTS, content, write_findings_page
+from cairn.report.findings_plots import beside
 
 SKILL = {"mae": 0.6, "hybrid": 0.9, "voco": 0.6, "simclr": 0.5, "scratch": 0.1}
 FAMILY = {"mae": "masked", "hybrid": "hybrid", "voco": "context", "simclr": "contrastive"}
@@ -69,7 +70,9 @@ def test_gains_are_told_with_their_intervals(found):
     shifted, indomain = shown(found)["pretraining"]
     assert shifted["headline"].startswith("Shown: it helps on Infarct (AUROC)")
     (sentence,) = shifted["sentences"]
-    assert sentence.startswith("Mean over 4 pretrained runs, each against its own twin: Infarct AUROC +0.")
+    assert sentence.startswith(
+        "Gain, positive is better, mean over 4 pretrained runs, each against the same network from a random start: Infarct AUROC +0."
+    )
     data = {(r["task"], r["metric"]): r for r in read_json(found)["pretraining"]}
     row = data["brain_age", "mae"]
     assert f"Brain age MAE {row['value']:+.3f} years ({row['low']:+.3f} to {row['high']:+.3f})" in sentence
@@ -79,16 +82,54 @@ def test_gains_are_told_with_their_intervals(found):
 def test_a_family_that_is_better_everywhere_is_told_as_it_is(found):
     words = shown(found)["family_words"]
     shown_on = sum(c["verdict"] == "better" for c in read_json(found)["families"]["claims"])
-    assert words["headline"] == f"Shown on {shown_on} of 3 tasks."
+    assert words["headline"].startswith(f"Shown on {shown_on} of 3 tasks")
     told = {s.split(":")[0]: s for s in words["sentences"]}
     assert told["Brain age"].endswith("as FOMO25 found.")
-    assert "masked objectives rank −" in told["Meningioma"]
+    assert "hybrid objectives rank " in told["Meningioma"]
+    assert " places better than masked ones (" in told["Meningioma"]
     assert not told["Meningioma"].endswith("as FOMO25 found.")
+
+
+def test_a_claim_the_other_way_round_is_told_from_the_better_familys_side(found):
+    data = read_json(found)
+    for row in data["families"]["claims"]:
+        row |= {"value": -2.0, "low": -3.25, "high": -1.0, "verdict": "worse"}
+    words = content(data, [])["family_words"]
+    assert words["headline"] == "Not shown on any task; the other way round on 3."
+    assert words["sentences"][1] == (
+        "Meningioma: hybrid objectives rank 2.00 places better than masked ones (+1.00 to +3.25): "
+        "FOMO25 found the reverse."
+    )
+
+
+def test_more_is_told_with_its_correlation_and_its_direction(found):
+    data = read_json(found)
+    data["scaling"]["parameters"] = {"value": 0.15, "low": 0.12, "high": 0.25, "verdict": "better"}
+    data["scaling"]["samples"] = {"value": -0.25, "low": -0.37, "high": -0.14, "verdict": "worse"}
+    words = content(data, [])["scaling_words"]
+    assert words["headline"] == (
+        "Shown: more weights of the encoder go with better ranks (ρ +0.15) and "
+        "more samples seen in pretraining go with worse ranks (ρ −0.25)."
+    )
+    assert "+0.15 (+0.12 to +0.25)" in words["sentences"][0]
+    for name in ("parameters", "samples"):
+        data["scaling"][name] |= {"low": -0.4, "high": 0.4, "verdict": "not shown"}
+    words = content(data, [])["scaling_words"]
+    assert words["headline"] == (
+        "That more weights of the encoder or more samples seen in pretraining go with better ranks is not shown."
+    )
+
+
+def test_runs_of_one_size_stand_side_by_side():
+    places = beside([100, 1000, 100, 100])
+    assert places[0] < places[2] == 100.0 < places[3] < 130
+    assert places[1] == 1000
+    assert beside([7]) == [7.0]
 
 
 def test_what_does_not_differ_is_not_asked(found):
     sentences = shown(found)["scaling_words"]["sentences"]
-    assert sentences[1].startswith("Against the number of samples seen: not asked here.")
+    assert sentences[1].startswith("Samples seen in pretraining: not asked here.")
     assert "Spearman's ρ" in sentences[0]
 
 
