@@ -81,12 +81,13 @@ def steps(clock: Clock, folder: Path, head: Path, threads: int, spacing: float) 
     from scipy.spatial.transform import Rotation
 
     from cairn.config.preprocess import PreprocessConfig
+    from cairn.io.boxes import box_of
     from cairn.io.geometry import mask_to_grid
     from cairn.io.nifti import write_scan
     from cairn.io.shard import SequenceGeometry, SessionGeometry
     from cairn.preprocess.align import affine_to_template, coarse_reference, rigid_part, rigid_to_reference
     from cairn.preprocess.bias import field_on_grid
-    from cairn.preprocess.grid import box_of, make_grid, to_grid
+    from cairn.preprocess.grid import make_grid, to_grid
     from cairn.preprocess.native import read_native
     from cairn.preprocess.normalise import normalise
     from cairn.preprocess.resources import Resources

@@ -28,7 +28,7 @@ def test_a_pod_asks_for_what_the_rule_says_and_trains_from_object_storage(cluste
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
     subprocess.run([*git, "init", "-q"], cwd=place.root, check=True)
     subprocess.run([*git, "add", "-A"], cwd=place.root, check=True)
-    s3.upload(place.root, f"{R}/preprocess/pretrain/*", f"{R}/leakage/*")
+    s3.upload(place.root, f"{R}/preprocess/pretrain/*", f"{R}/preprocess/no_leaks.*")
     place.forget("preprocess", "leakage", "pretrain", "raw", ".state")
     status = place.start(
         "--workflow-profile", "profiles/kubernetes", *s3.arguments(), "--container-image", "lab/cairn:1",
