@@ -77,7 +77,7 @@ def test_the_plan_is_empty_afterwards_and_cards_say_what_was_built(submitted):
     assert "Nothing to be done" in submitted.plan("submission", *CONFIG)
     for task in TASKS:
         card = read_json(submitted.root / R / f"submission/mae/{task}.sif.run.json")
-        assert 100 < card["size_mb"] < 700
+        assert 100 < card["facts"]["size_mb"] < 700
         assert card["outputs"][f"{R}/submission/mae/{task}.sif"] == sha256(image_of(submitted, task))
         assert sha256(Path(BASE)) in card["inputs"].values()
 

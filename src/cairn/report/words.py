@@ -63,6 +63,10 @@ def listed(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
 
 
+SEALED = " A sealed image is one trained model: its place tells of that model, not of its method trained anew."
+"""Why an entry has one seed, and never more."""
+
+
 def standing(sources: Sources, track: str) -> str:
     """Who leads a track, or why nobody may be named; of a track that nobody has entered, how to."""
     if track not in sources.board["separable"]:
@@ -78,7 +82,9 @@ def standing(sources: Sources, track: str) -> str:
     if said["winner"]:
         return f"{labels[said['winner']]} ranks first, and the permutation tests tell it from every other run."
     if not said["enough_seeds"]:
-        return "No winner is named: some runs have fewer than three seeds, too few for a claim."
+        sealed = {run.run for run in sources.job.runs if run.image}
+        why = "No winner is named: some runs have fewer than three seeds, too few for a claim."
+        return why + (SEALED if any(row["run"] in sealed for row in ranked) else "")
     whole = "all runs" if len(together) == len(ranked) else listed(together)
     return f"No winner is named: the permutation tests do not tell the first of {whole} from the others of them."
 

@@ -73,6 +73,14 @@ def test_a_winner_is_named_only_when_the_leaderboard_names_one():
     assert "fewer than three seeds" in standing(sources(together=["a"], enough_seeds=False), "m")
 
 
+def test_one_seed_of_an_entry_is_explained():
+    found = sources(together=["a"], enough_seeds=False)
+    assert "sealed" not in standing(found, "m")
+    row = {"run": "b", "label": "B", "method": "container", "track": "m", "image": "b.sif"}
+    entered = Sources(ReportJob(runs=[row]), found.board)
+    assert "A sealed image is one trained model" in standing(entered, "m")
+
+
 def test_numbers_in_words():
     assert number(-0.0421, 3, sign=True) == "−0.042"
     assert number(None) == "undefined"
