@@ -9,6 +9,7 @@ min_version("9.0")
 
 # Each of some hundred jobs imports torch: byte code is kept beside the packages, whatever the shell's setting is.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 if not set(config) - {"run"}:
 
@@ -78,7 +79,7 @@ rule fetch:
 rule convert:
     """Data sets of DICOM files as trees of scans: to be run before anything else, where there are such data sets."""
     input:
-        expand(rules.convert_dicom.output, dataset=PLAN.dicom_datasets),
+        expand(list(map(named, rules.convert_dicom.output)), dataset=PLAN.dicom_datasets),
     localrule: True
 
 

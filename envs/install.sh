@@ -32,4 +32,6 @@ uv --no-deps --no-build-isolation -e .
 "$venv/bin/python" -m pip check --disable-pip-version-check >/dev/null || {
   "$venv/bin/python" -m pip check >&2; echo "The installed packages disagree: remove $venv and run make again." >&2; exit 1
 }
+# Byte code of what every start of Snakemake imports: a shell that forbids to write it would pay for it at every plan.
+env -u PYTHONDONTWRITEBYTECODE "$venv/bin/python" -m snakemake --version >/dev/null
 echo "$wanted" >"$stamp"

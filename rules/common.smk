@@ -12,6 +12,7 @@ from pathlib import Path
 from snakemake.dag import DAG
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
+from snakemake.persistence import PersistenceBase
 
 try:
     from cairn.errors import CairnError
@@ -19,6 +20,7 @@ try:
     from cairn.provenance import code_hash, pins_hash
     from cairn.workflow.live import hold_run
     from cairn.workflow.order import mend_ancient
+    from cairn.workflow.records import plain_params
 except ImportError as error:
     raise WorkflowError(f"Cairn's environment is not active ({error}). Run `make env`, then `. .venv/bin/activate`.")
 
@@ -45,6 +47,7 @@ if workflow.is_main_process and not (workflow.output_settings and workflow.outpu
     hold_run(Path(".snakemake"))
 
 mend_ancient(DAG)
+plain_params(PersistenceBase)
 
 R = PLAN.results
 JOBS = PLAN.jobs()

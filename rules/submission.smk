@@ -7,6 +7,7 @@ why:   what is sent to a challenge is the very model that was scored, and its ca
 
 RECIPES = ("entry.def", "entry-offline.def", "Dockerfile", "README.md", "predict.py")
 CONTEXT = f"{R}/submission/{{run}}/{{task}}"
+OFFLINE = PLAN.experiment.challenge.offline
 
 
 rule package_entry:
@@ -51,6 +52,7 @@ rule build_image:
     input:
         context=CONTEXT,
         card=f"{CONTEXT}.run.json",
+        base=[OFFLINE.base] if OFFLINE else [],
     output:
         image=f"{CONTEXT}.sif",
         card=f"{CONTEXT}.sif.run.json",
@@ -67,10 +69,11 @@ rule build_image:
         mem_mb=4000,
         runtime=60,
     params:
+        wheels=[OFFLINE.wheels] if OFFLINE else [],
         code=code_of("build_image"),
         pins=pins_of("build_image"),
     message:
         "build {wildcards.run} for {wildcards.task}"
     shell:
-        "python workflow/scripts/build_image.py --context {input.context} --image {output.image} --card {output.card}"
-        " > {log} 2>&1"
+        "python workflow/scripts/build_image.py --context {input.context} --base {input.base:q} --wheels {params.wheels:q}"
+        " --image {output.image} --card {output.card} > {log} 2>&1"

@@ -60,7 +60,10 @@ def write_manifest(out: Path, scans: list[tuple[str, str, str]]) -> None:
 
 
 def measured(*command: str) -> tuple[float, float, float, str]:
-    """Wall s, processor s, peak memory in MB, and output of a command that must succeed."""
+    """Wall s, processor s, peak memory in MB, and output of a command that must succeed.
+
+    Byte code is kept beside the packages, as `make` has it, whatever the shell's setting is.
+    """
     code = (
         "import json, resource, subprocess, sys, time\n"
         "began = time.perf_counter()\n"
@@ -70,7 +73,9 @@ def measured(*command: str) -> tuple[float, float, float, str]:
         "print(json.dumps([done.returncode, wall, use.ru_utime + use.ru_stime, use.ru_maxrss / 1024,\n"
         "                  done.stdout + done.stderr]))"
     )
-    found = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True, check=True)
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    command = (sys.executable, "-c", code, *command)
+    found = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     status, wall, processor, memory, printed = json.loads(found.stdout)
     if status:
         sys.exit(printed[-3000:])

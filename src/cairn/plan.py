@@ -14,6 +14,7 @@ from typing import Any
 
 from cairn.config.bench import CURIABENCH
 from cairn.config.findings import FAMILIES
+from cairn.config.runs import Run
 from cairn.datasets.labels import label_files
 from cairn.dicom.headers import files_below
 from cairn.io.stat_cache import StatCache
@@ -211,16 +212,19 @@ class Plan(Names):
     def embed_job(self, run: str, seed: str) -> str:
         """What embedding items with one encoder needs."""
         row, e = self.runs[run], self.experiment
-        learned = getattr(e.objectives.get(row.objective), "contract", e.slices)
-        contract = {name: getattr(learned, name) for name in ("version", "clip_below_air", "size_px")}
         job = {"run": run, "seed": _seed(e.seed, seed), "network": e.networks[row.network], "device": e.device}
         volumes = {
             "patch_px": e.volume_patch_px, "planes": {f: form.plane for f, form in self.forms.items() if form.sequence},
         }  # fmt: skip
         return _json({
-            **job, "contract": contract | ({"version": row.contract} if row.contract else {}),
-            **(volumes if e.networks[row.network].dims == 3 else {}),
+            **job, "contract": self._contract(row), **(volumes if e.networks[row.network].dims == 3 else {}),
         })  # fmt: skip
+
+    def _contract(self, row: Run) -> dict[str, Any]:
+        """What a run's encoder is shown of slices: as its objective has it, the row, or the experiment."""
+        learned = getattr(self.experiment.objectives.get(row.objective), "contract", self.experiment.slices)
+        contract = {name: getattr(learned, name) for name in ("version", "clip_below_air", "size_px")}
+        return contract | ({"version": row.contract} if row.contract else {})
 
     def head_job(self, run: str, task: str, seed: str) -> str:
         """What fitting one head, and predicting with it, needs."""
@@ -277,13 +281,18 @@ class Plan(Names):
 
     def _board(self) -> dict[str, Any]:
         e = self.experiment
-        mode = {"finetune_mode": e.finetune.mode}  # said in either way, the same recipe: such runs are compared
-        runs = [r if r.finetune_mode else r.model_copy(update=mode) for r in self.runs.values()]
         return {
-            "experiment": e.name, "seed": e.seed, "runs": runs,
+            "experiment": e.name, "seed": e.seed, "runs": [self._said(row) for row in self.runs.values()],
             "tasks": {name: self._task(name, "frozen", "target") for name in self.tasks}, "evaluate": e.evaluate,
             "tracks": {name: {"tasks": list(track.tasks)} for name, track in e.tracks.items() if track.tasks},
         }  # fmt: skip
+
+    def _said(self, row: Run) -> Run:
+        """A row with what it leaves to its objective or the experiment: runs of one recipe are compared, wherever it
+        is said.
+        """
+        said: dict[str, Any] = {} if row.finetune_mode else {"finetune_mode": self.experiment.finetune.mode}
+        return row.model_copy(update=said | ({"contract": self._contract(row)["version"]} if self.frozen_tasks else {}))
 
     def findings_job(self) -> str:
         """What testing FOMO25's findings needs."""

@@ -132,11 +132,11 @@ class SmallSlurm:
             "munged", "--foreground", "--force", "--key-file", munge / "key", "--socket", munge / "sock",
             "--pid-file", munge / "pid", "--log-file", munge / "log", "--seed-file", munge / "seed",
         )  # fmt: skip
-        until((munge / "sock").exists, 20, "munge")
+        until((munge / "sock").exists, 60, "munge")
         self._daemon("slurmctld", "-D", "-c", "-i")
         for node in NODES:
             self.start_node(node)
-        until(lambda: self.ask("sinfo", "-h", "-o", "%T %D").strip() == "idle 2", 60, "two idle nodes")
+        until(lambda: self.ask("sinfo", "-h", "-o", "%T %D").strip() == "idle 2", 120, "two idle nodes")
 
     def stop(self) -> None:
         """End all daemons and jobs, and remove the links."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 CI = ("--configfile", "config/ci.yaml")
+LIMIT_S = 3600  # against a run that hangs; a quiet machine takes minutes
 R = Path("results/ci")
 ENCODER = R / "pretrain/mae/seed-0/encoder.safetensors"
 PLUGINS = {
@@ -40,7 +41,7 @@ class Workplace:
             for path in (self.root / R).glob(place):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
-    def start(self, *arguments: str, seconds: int = 900, **variables: str) -> subprocess.Popen[bytes]:
+    def start(self, *arguments: str, seconds: int = LIMIT_S, **variables: str) -> subprocess.Popen[bytes]:
         """Start Snakemake; what it prints is in ``run.log``."""
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         environment = os.environ | {"PYTHONPATH": str(self.root / "src"), "PATH": path} | variables
@@ -57,7 +58,7 @@ class Workplace:
                 run.terminate()
                 run.wait()
 
-    def run(self, *arguments: str, seconds: int = 900, **variables: str) -> str:
+    def run(self, *arguments: str, seconds: int = LIMIT_S, **variables: str) -> str:
         """Run Snakemake to a good end; returns what it printed."""
         status = self.start(*arguments, seconds=seconds, **variables).wait()
         assert status == 0, self.said()[-6000:]

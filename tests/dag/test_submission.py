@@ -12,6 +12,8 @@ from cairn.config.challenge import ChallengeConfig
 REPO = Path(__file__).resolve().parents[2]
 NEEDED = ("Snakefile", "rules", "config", "src", "containers", "workflow", "envs", "data", "profiles", "dvc.yaml")
 
+OFFLINE = "challenge: {offline: {base: a base.sif, wheels: some wheels}}\n"
+
 
 @pytest.fixture
 def checkout(tmp_path):
@@ -32,6 +34,16 @@ def test_submission_plans_an_entry_and_an_image_a_task(checkout):
               and words[1].isdigit()}  # fmt: skip
     assert (counts["package_entry"], counts["build_image"], counts["finetune_model"]) == (3, 3, 3)
     assert "evaluate_run" not in counts
+
+
+def test_images_are_built_offline_where_the_configuration_names_a_base(checkout):
+    config = checkout.root / "config/offline.yaml"
+    config.write_text((checkout.root / "config/ci.yaml").read_text() + OFFLINE)
+    command = (sys.executable, "-m", "snakemake", "submission", "--dry-run", "--printshellcmds", "--cores", "1")
+    settings = ("--configfile", str(config), "--config", "run=mae")
+    assert "a base.sif" in checkout.run(*command, *settings, APPTAINER_COMMAND="sh", ok=False)  # it is not there
+    (checkout.root / "a base.sif").touch()
+    assert "--base 'a base.sif' --wheels 'some wheels' " in checkout.run(*command, *settings, APPTAINER_COMMAND="sh")
 
 
 def test_images_are_built_where_apptainer_is(monkeypatch):

@@ -6,8 +6,9 @@ from cairn.challenge.package import build
 from cairn.provenance import Job, script
 
 
-def main(job: Job, context, image, card):
-    job.card(card, [context], [image], size_mb=round(build(context, image), 1))
+def main(job: Job, context, base, wheels, image, card):
+    offline = (base[0], wheels[0]) if base else None
+    job.card(card, [context, *base], [image], size_mb=round(build(context, image, offline), 1))
 
 
-script(__doc__, main, context=Path, image=Path, card=Path)
+script(__doc__, main, context=Path, base=[Path], wheels=[Path], image=Path, card=Path)

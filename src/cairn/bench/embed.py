@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from cairn.bench.features import embed, write_features
-from cairn.bench.items import read_items
+from cairn.bench.items import Item, read_items
 from cairn.config.bench import EmbedJob
 from cairn.errors import CairnError
 from cairn.io.atomic import sha256
@@ -22,7 +22,7 @@ from cairn.nets.registry import build_encoder
 from cairn.nets.slice_encoder import BATCH, SliceEncoder
 from cairn.nets.volume_tokens import VolumeTokens
 from cairn.nets.weights import load_weights
-from cairn.slices.contract import network_input
+from cairn.slices.contract import int16_slope, network_input
 from cairn.ssl.draws import derived_seed
 from cairn.train.devices import describe, set_up
 
@@ -69,9 +69,18 @@ def embed_items(
     def prepare(stack_SHW: npt.NDArray[np.float32]) -> Tensor:
         return network_input(stack_SHW, job.contract)[0]
 
+    divided: dict[str, int] = {}
+
+    def seen(form: str, path: Path) -> Iterator[Item]:
+        for item in read_items(path):
+            if (slope := int16_slope(item.stack, job.contract)) > 1:
+                divided[f"{form}: {item.key}"] = slope
+            yield item
+
     sets = {
-        form: embed(read_items(path), tokens(form), prepare, device, BATCH if flat else 1)
+        form: embed(seen(form, path), tokens(form), prepare, device, BATCH if flat else 1)
         for form, path in items.items()
     }
     found = write_features(features, sets, made_by)
-    return {"encoder": loaded, "contract": job.contract.name, "forms": found, **describe(torch.device(device), True)}
+    facts = {"encoder": loaded, "contract": job.contract.name, "forms": found, **describe(torch.device(device), True)}
+    return facts | ({"divided_by": divided} if divided else {})

@@ -8,7 +8,6 @@ keys and numbers of slices stand in the metadata.
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ import numpy.typing as npt
 
 from cairn.bench.items import Item
 from cairn.errors import CairnError
-from cairn.io.atomic import disk_errors, remove_left_overs
+from cairn.io.atomic import disk_errors, scratch_folder
 from cairn.io.shard import PIECE, read_safetensors_header
 from cairn.io.tensors import Part, write_parts
 
@@ -138,13 +137,13 @@ def write_features(
     Raises:
         CairnError: for a form without an item, and where its items differ in masks or tokens.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    remove_left_overs(path.parent)
-    with disk_errors(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=".tmp-") as folder:
-        spilled = {form: _Spilled(Path(folder) / str(n), form, found) for n, (form, found) in enumerate(sets.items())}
+    with disk_errors(path), scratch_folder(path) as folder:
+        spilled = {form: _Spilled(folder / str(n), form, found) for n, (form, found) in enumerate(sets.items())}
         parts = [part for form in spilled.values() for part in form.parts()]
         forms = {form: {"keys": found.keys, "slices": found.slices} for form, found in spilled.items()}
-        write_parts(path, parts, json.dumps({"format": FORMAT, "facts": facts, "forms": forms}, sort_keys=True))
+        whole = folder / path.name
+        write_parts(whole, parts, json.dumps({"format": FORMAT, "facts": facts, "forms": forms}, sort_keys=True))
+        whole.replace(path)
     return {form: found.numbers for form, found in spilled.items()}
 
 

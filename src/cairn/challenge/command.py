@@ -9,7 +9,8 @@ from pathlib import Path
 
 from cairn.challenge.bundle import Bundle, open_bundle
 from cairn.challenge.contract import FLAGS, PROBE_FLAG
-from cairn.challenge.predict_case import predict_case
+from cairn.challenge.guess import guess
+from cairn.challenge.predict_case import Unusable, predict_case
 from cairn.errors import CairnError
 
 REFUSED, FAILED = 2, 1
@@ -18,11 +19,12 @@ FLAG_OF: Mapping[str, str] = {flag: name for flags in FLAGS.values() for name, f
 
 
 def main(bundle: Path, arguments: Sequence[str] | None = None) -> int:
-    """Predict one case.
+    """Predict one case, or guess where its scans are there and none can be used.
 
     Returns:
-        The exit status: 0; 2 with one line on the error stream where the input is refused, or the arguments are wrong;
-        1 with one line where the machine is at fault, such as an output that cannot be written.
+        The exit status: 0, of a guess with one line on the error stream that says so; 2 with one line where the input
+        is refused, or the arguments are wrong; 1 with one line where the machine is at fault, such as an output that
+        cannot be written.
     """
     parser = argparse.ArgumentParser(description="Predict one case from its raw scans.", allow_abbrev=False)
     for flag in [*sorted(FLAG_OF), PROBE_FLAG]:
@@ -32,16 +34,30 @@ def main(bundle: Path, arguments: Sequence[str] | None = None) -> int:
     given = vars(parser.parse_args(arguments))
     try:
         opened = open_bundle(bundle)
-        done = predict_case(opened, scans_of(opened, given), given["output"], given["threads"])
+        notes = _answer(opened, scans_of(opened, given), given["output"], given["threads"])
     except CairnError as error:
         print(f"refused: {' '.join(str(error).split())}", file=sys.stderr)
         return REFUSED
     except (OSError, MemoryError) as error:
         print(f"failed: {type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
         return FAILED
-    for note in done.notes:
+    for note in notes:
         print(note, file=sys.stderr)
     return 0
+
+
+def _answer(opened: Bundle, scans: Mapping[str, Path], out: Path, threads: int) -> Sequence[str]:
+    """Write the answer, or a guess; what is to be said of it."""
+    try:
+        return predict_case(opened, scans, out, threads).notes
+    except Unusable as error:
+        if not all(path.is_file() for path in scans.values()):  # a wrong path is the caller's, and no case
+            raise
+        try:
+            guess(opened, scans, out)
+        except CairnError:
+            raise error from None
+        return [f"guessed from the training set: {' '.join(error.reason.split())}"]
 
 
 def scans_of(bundle: Bundle, given: Mapping[str, Path | None]) -> dict[str, Path]:

@@ -29,6 +29,10 @@ from cairn.tasks.targets import Array
 SUBJECT, SESSION = "case", "1"
 
 
+class Unusable(CairnError):  # noqa: N818
+    """No scan of the case can be used, or not the one that its mask belongs on."""
+
+
 @dataclass(frozen=True)
 class Predicted:
     """What came of a case.
@@ -64,7 +68,8 @@ def predict_case(
         device: ``auto``, ``cpu`` or ``cuda``; default: as the bundle says.
 
     Raises:
-        CairnError: naming what is wrong with the input, and what to do.
+        Unusable: where the scans themselves are at fault.
+        CairnError: naming what else is wrong, and what to do.
     """
     task = bundle.job.task
     if not out.name.endswith(suffix_of(task.kind)):
@@ -79,7 +84,7 @@ def predict_case(
         made = preprocess_session(scans, bundle.preprocess, Resources(bundle.resources), SUBJECT, SESSION)
     except SessionFailed as failed:
         faults = "; ".join(f"{r.path}: {r.reason}" for r in failed.rejected)
-        raise CairnError(f"No scan can be used ({faults}).", failed.rejected[0].remedy, "session") from None
+        raise Unusable(f"No scan can be used ({faults}).", failed.rejected[0].remedy, "session") from None
     notes = tuple(f"{r.sequence} was left out: {r.reason} {r.remedy}" for r in made.rejected)
     embeddings: dict[str, Array] = {}
     predictor, threshold, _ = open_model(job, meta, bundle.model, threads, embeddings)
@@ -87,7 +92,7 @@ def predict_case(
     asked = task if job.method == "classical" else with_what_there_is(task, usable)
     for r in made.rejected:
         if r.sequence == task.mask_sequence:  # a mask on another scan's grid would be taken for this one's
-            raise CairnError(f"The mask belongs on a scan that cannot be used: {r.reason}", r.remedy, r.code)
+            raise Unusable(f"The mask belongs on a scan that cannot be used: {r.reason}", r.remedy, r.code)
     with tempfile.TemporaryDirectory(prefix="cairn-") as place:
         shard = Path(place) / "case.safetensors"  # the very form, float16, in which the pipeline's sessions are read
         write_shard(shard, [made.session])

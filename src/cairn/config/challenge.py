@@ -15,6 +15,15 @@ from cairn.config.training import ProbeConfig
 from cairn.sandbox.policy import Policy
 
 
+class OfflineBuild(Section):
+    """What images are built from where there is no network."""
+
+    base: str
+    """A base image, ``.sif``: any Debian with Python 3.11 and its venv."""
+    wheels: str
+    """A folder with the wheels that ``torch.txt`` and ``requirements.txt`` of an entry name."""
+
+
 class ChallengeConfig(Section):
     """How runs of method ``container`` are run: strangers' images, each case in a sandbox of its own."""
 
@@ -25,6 +34,8 @@ class ChallengeConfig(Section):
     build: Literal["auto", "context", "sif"] = Field(default="auto", exclude_if=lambda v: v == "auto")
     """What the target ``submission`` makes of a row: folders to build images from, or with ``sif`` also the images, by
     Apptainer; ``auto``: the images where Apptainer is installed."""
+    offline: OfflineBuild | None = Field(default=None, exclude_if=lambda v: v is None)
+    """Build these images without a network. Default: from python:3.11-slim and the package index."""
     repeat_cases: int = Field(default=1, ge=0)
     """Test cases of each task, from the first on, that an entry is asked twice: one that it does not answer alike
     counts as not answered (``changing``). 0 for entries that compute on a GPU and differ in the last digits."""

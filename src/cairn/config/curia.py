@@ -89,6 +89,12 @@ class CuriaConfig(PrototypeConfig, ObjectiveSection):
     mask_aspect: float = Field(default=0.3, gt=0, le=1)
     """A block's height over its width lies between this and its reciprocal (DINOv2)."""
 
+    layer_decay: float = Field(default=1.0, gt=0, le=1, exclude_if=lambda v: v == 1)
+    """Share of a block's learning rate that the block before it takes, down to the embeddings (DINOv2's default: 0.9,
+    for ViT-L and g: 1; Curia: not published)."""
+    patch_embed_rate: float = Field(default=1.0, gt=0, le=1, exclude_if=lambda v: v == 1)
+    """Share of the embeddings' learning rate that the patch embedding takes (DINOv2: 0.2; Curia: not published)."""
+
     crops: Literal["uniform", "content"] = "uniform"
     """Curia-2: where crops lie. ``uniform``: anywhere in the slice. ``content``: around a pixel of content that is
     drawn by a Gaussian around the anatomy's centre."""

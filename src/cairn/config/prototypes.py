@@ -59,5 +59,8 @@ class PrototypeConfig(Section):
     """Of the cross-entropy at hidden places (iBOT, Zhou et al. 2022)."""
     koleo_weight: float = Field(default=0.1, ge=0)
     """Of the term that spreads the features of a batch (Sablayrolles et al. 2019), for each global crop."""
+    freeze_prototypes_steps: int = Field(default=0, ge=0, exclude_if=lambda v: not v)
+    """Updates at the start that leave the prototypes as they are, DINO's remedy where a loss does not fall at first;
+    a number, so that a longer run begins no differently (DINOv2: its first epoch, 1250 of 625,000 for ViT-L)."""
     teacher: TeacherConfig = TeacherConfig()
     """How the teacher follows; its encoder is what fine-tuning starts from."""

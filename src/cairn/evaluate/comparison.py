@@ -119,7 +119,7 @@ def pretraining_effect(rows: Sequence[Row], runs: Sequence[Run], boards: Sequenc
 
 def recipe_of(run: Run) -> tuple[object, ...]:
     """What two runs must share to differ in their start alone."""
-    return run.network, run.train_on, run.finetune_mode
+    return run.network, run.train_on, run.finetune_mode, run.contract
 
 
 def _reversed(row: Row) -> Row:

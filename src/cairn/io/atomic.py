@@ -82,6 +82,23 @@ def remove_left_overs(folder: Path) -> None:
         left_over.unlink(missing_ok=True)
 
 
+@contextmanager
+def scratch_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder beside ``path``, for what is written on the way to it.
+
+    Its name is the file's: writers of other files do not meet in it. It goes at the end; what a killed process
+    left there goes first.
+    """
+    folder = path.parent / f".scratch-{path.name}"
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path`` atomically."""
     with atomic_path(path, len(data)) as temporary:

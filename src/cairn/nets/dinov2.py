@@ -99,6 +99,17 @@ class Dinov2Encoder(SliceEncoder):
         """The transformer's blocks, for sharding and activation checkpointing."""
         return self.dinov2.encoder.layer
 
+    def depth(self, name: str) -> int:
+        """Depth of the parameter of that name: 0 of what embeds, n of the n-th block, one more of the last norm."""
+        if name.startswith("dinov2.embeddings."):
+            return 0
+        place = name.removeprefix("dinov2.encoder.layer.")
+        return self.config.layers + 1 if place == name else int(place.split(".")[0]) + 1
+
+    def embeds_patches(self, name: str) -> bool:
+        """Whether the parameter of that name makes a patch's token of its pixels."""
+        return name.startswith("dinov2.embeddings.patch_embeddings.")
+
     def tokens(self, x_N1HW: Tensor, hidden: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """``[N, D]`` and ``[N, h, w, D]``, after the last norm; hidden patches enter as the mask token (iBOT)."""
         self.check_size(x_N1HW)

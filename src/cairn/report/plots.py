@@ -13,14 +13,20 @@ from cairn.evaluate.resampling import resample_counts
 from cairn.evaluate.tables import RunCases
 from cairn.report.frozen_plots import finding_areas, survival_curves
 from cairn.report.sources import Sources
-from cairn.report.style import MUTED, RULE, WIDTH_IN, Picture, canvas, clean, embed, looks, wrapped
+from cairn.report.style import MUTED, RULE, WIDE_IN, WIDTH_IN, Picture, canvas, clean, embed, looks, wrapped
 
 Record = Mapping[str, Any]
 Floats = npt.NDArray[np.float64]
 Draw = Callable[[Sources, Record], Picture | None]
 BAND_RESAMPLES = 300
 FPR = np.linspace(0.0, 1.0, 101)
-LEAST_SHARE = 0.005  # of a class told as another: less is left empty, a matrix of twelve classes is unreadable else
+FEW_CLASSES, SOME_CLASSES = 6, 14
+"""Confusion matrices of more than a few classes take the figure's full width, and smaller type; of more than some, each
+panel takes it, and numbers have no room.
+"""
+LEAST_PERCENT = 1
+"""Of a class told as another; less is left empty, for what is there to be seen."""
+LETTER_IN = 0.068  # of a class's name, on average
 
 
 def task_plot(sources: Sources, task: Record) -> Picture | None:
@@ -87,6 +93,8 @@ def _roc(sources: Sources, task: Record) -> Picture | None:
 
 
 def _frame(figure: Any, axes: Any, used: int, x: str, y: str) -> None:
+    for axis in list(axes.flat)[max(0, used - axes.shape[1]) : used]:
+        axis.tick_params(labelbottom=True)  # the lowest of each column, where the last row is not full
     for axis in list(axes.flat)[used:]:
         axis.set_visible(False)
     figure.supxlabel(x, fontsize=9.5)
@@ -129,25 +137,42 @@ def _beeswarm(values: Floats) -> Floats:
 def _confusion(sources: Sources, task: Record) -> Picture:
     rows = sources.runs_of(task["name"])
     first = sources.cases[rows[0]["run"], task["name"]]
-    names = [name.removeprefix("p_").replace("_", " ") for name in first.parts]
-    high, columns = _grid(len(rows))
-    with canvas(WIDTH_IN, 3.1 * high, high, columns, sharex=True, sharey=True) as (figure, axes):
+    names = [clean(name.removeprefix("p_").replace("_", " ")) for name in first.parts]
+    many = len(names) > FEW_CLASSES
+    width, columns = (WIDE_IN, 3 if len(names) <= SOME_CLASSES else 1) if many else (WIDTH_IN, 2)
+    columns = min(columns, len(rows))
+    high, room = -(-len(rows) // columns), 0.5 + LETTER_IN * max(map(len, names))
+    side = (width - room) / columns
+    size, cell_pt = (width, 0.3 + room + high * (side + 0.3)), 72 * side / len(names)
+    type_pt = min(8.0, 0.8 * cell_pt)
+    slanted: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    turned = slanted if len(names) <= SOME_CLASSES else {"rotation": 90}
+    with canvas(*size, high, columns, sharex=True, sharey=True) as (figure, axes):
         for axis, row in zip(axes.flat, rows, strict=False):
-            share = confusion(sources.cases[row["run"], task["name"]])
-            axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
-            for y, x in np.ndindex(share.shape):
-                if share[y, x] >= LEAST_SHARE:
-                    axis.text(x, y, f"{share[y, x]:.2f}", ha="center", va="center", fontsize=7.5,
-                              color="white" if share[y, x] > 0.6 else "black")  # fmt: skip
-            axis.set_title(clean(wrapped(row["label"], 30)))
-            axis.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=8)
-            axis.set_yticks(range(len(names)), names, fontsize=8)
+            _percents(axis, confusion(sources.cases[row["run"], task["name"]]), 6.5 if many else 8, cell_pt)
+            axis.set_title(clean(wrapped(row["label"], round(side / 0.085))), fontsize=9)
+            axis.set_xticks(range(len(names)), names, fontsize=type_pt, **turned)
+            axis.set_yticks(range(len(names)), names, fontsize=type_pt)
         _frame(figure, axes, len(rows), "most probable class", "true class")
         source = embed(figure)
     return Picture(
         source, f"Confusion matrix of every run on {task['title']}",
-        "Share of the true class (lines) that is told as each class (columns), mean over seeds. Empty: below 0.5 %.",
+        "How to read this: of each true class (lines), how many percent are told as each class (columns), mean over "
+        "seeds; darker is more, the diagonal is right. "
+        + ("Empty: none, or below half a percent." if len(names) <= SOME_CLASSES else "Numbers have no room."),
+        wide=many,
     )  # fmt: skip
+
+
+def _percents(axis: Any, share: Floats, size_pt: float, cell_pt: float) -> None:
+    """A confusion matrix, in whole percents where three digits have room."""
+    axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    if cell_pt < 2 * size_pt:
+        return
+    percent = np.rint(100 * share)
+    for y, x in np.argwhere(percent >= LEAST_PERCENT):
+        colour = "white" if share[y, x] > 0.6 else "black"
+        axis.text(x, y, f"{percent[y, x]:.0f}", ha="center", va="center", fontsize=size_pt, color=colour)
 
 
 def confusion(cases: RunCases) -> Floats:

@@ -9,10 +9,9 @@ import numpy as np
 
 from cairn.evaluate.stability import TAU_EDGES
 from cairn.report.sources import Sources
-from cairn.report.style import INK, MUTED, RULE, WIDTH_IN, Picture, canvas, clean, embed, looks, wrapped
+from cairn.report.style import INK, MUTED, RULE, WIDE_IN, WIDTH_IN, Picture, canvas, clean, embed, looks, wrapped
 
 Record = Mapping[str, Any]
-WIDE_IN = 8.2
 BLOB_PT = 17.0  # diameter of a blob that holds every resample, in points
 MANY = 10  # more runs than this get panels of the figure's full width
 LINE = 22

@@ -12,7 +12,7 @@ from typing import Any
 INK, MUTED, RULE, TRUTH, PREDICTION = "#1d2430", "#667080", "#d9dde3", "#00b8a9", "#ff8a3d"
 COLOURS = ("#1f6f9f", "#c8571b", "#2f8f6b", "#8656a3", "#a67c00", "#b8436d", "#4d5b6a", "#5a8f29")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "h")
-WIDTH_IN = 5.4
+WIDTH_IN, WIDE_IN = 5.4, 8.2
 
 SETTINGS: Mapping[str, Any] = {
     "font.size": 9.5, "axes.titlesize": 9.5, "axes.labelsize": 9.5, "xtick.labelsize": 8.5, "ytick.labelsize": 9,

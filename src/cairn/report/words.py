@@ -125,10 +125,14 @@ def _effect(sources: Sources, pretrained: str, scratch: str, track: str, rows: S
             sentences.append(f"With pretraining the network is {verb} in {_where(names, found)}.")
     unclear = [r for r in rows if r["verdict"] == "unclear"]
     if unclear:
-        lead = "No difference can be told from chance" if len(unclear) == len(rows) else "Nothing can be told"
-        sentences.append(f"{lead} in {_where(names, unclear)}.")
+        whole, long = len(unclear) == len(rows), len(unclear) > MOST_LISTED
+        lead = "No difference can be told from chance" if whole else "Nothing can be told"
+        where = f"any of the {len(rows)} metrics below" if whole and long else _where(names, unclear)
+        sentences.append(f"{lead} in {where}.")
         reach = [_reach(names, r) for r in unclear if r["low"] is not None]
-        if reach:
+        if reach and long:
+            sentences.append(f"Effects smaller than half of a {level} interval below cannot be seen.")
+        elif reach:
             sentences.append(f"There the {level} intervals reach {listed(reach)}: smaller effects cannot be seen.")
     lines = [_line(sources, names, r) for r in rows]
     return Effect(pretrained, scratch, track, _headline(names, rows), sentences, lines)

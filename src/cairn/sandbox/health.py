@@ -15,7 +15,7 @@ from pathlib import Path
 from cairn.errors import CairnError
 from cairn.sandbox.image import Image
 from cairn.sandbox.policy import Policy
-from cairn.sandbox.render import INPUT, OUTPUT, apptainer
+from cairn.sandbox.render import INPUT, OUTPUT, TOOLS, apptainer
 from cairn.sandbox.seccomp import profile
 
 SAID = "FATAL:"
@@ -27,6 +27,7 @@ NEVER = "0001-01-01"
 SYSTEM = ("usr", "bin", "lib", "lib64")
 WAIT_S = 120.0
 LOOK = ("test", "-d")
+PROBE = ("/usr/bin/true",)
 
 
 def container_of(folder: Path) -> str:
@@ -34,11 +35,12 @@ def container_of(folder: Path) -> str:
     return folder.name.strip(".")
 
 
-def check_engine(engine: str, policy: Policy, code: int, printed: str, folder: Path) -> None:
+def check_engine(engine: str, image: Image, policy: Policy, code: int, printed: str, folder: Path) -> None:
     """Tell an engine's own failure from an entry's, once the command of a case has ended by itself.
 
     Args:
         engine: which one; bubblewrap tells it otherwise (`cairn.sandbox.start`).
+        image: what was run; only its kind counts.
         policy: as the case was run.
         code: exit status.
         printed: what it printed.
@@ -49,7 +51,7 @@ def check_engine(engine: str, policy: Policy, code: int, printed: str, folder: P
     """
     why = ""
     if engine == "apptainer" and code and any(line.startswith(SAID) for line in printed.splitlines()):
-        why = _cannot_run(policy, folder)
+        why = _cannot_run(image.kind, policy, folder)
     elif engine in ("docker", "podman") and code == DAEMON and not _started(engine, container_of(folder)):
         why = printed or "it printed nothing"
     if why:
@@ -67,22 +69,39 @@ def _started(engine: str, container: str) -> bool:
     return not done.returncode and bool(done.stdout.strip()) and not done.stdout.startswith(NEVER)
 
 
-def _cannot_run(policy: Policy, folder: Path) -> str:
-    """Why Apptainer cannot run a program of this machine, called as for a case; empty where it can."""
+def _cannot_run(kind: str, policy: Policy, folder: Path) -> str:
+    """Why Apptainer cannot run a program of this machine, called as for a case; empty where it can.
+
+    Asked of a folder, then for a ``.sif`` of a file that is built of it here: a machine may run folders, and lack what
+    mounts a file (FUSE, or setuid). Where none can be built, the folder alone tells.
+    """
     with tempfile.TemporaryDirectory(dir=folder, prefix="probe-") as place:
-        root, binds = Path(place) / "root", list[str]()
-        root.mkdir()
-        for name in SYSTEM:
-            own = Path("/", name)
-            if own.is_symlink():
-                (root / name).symlink_to(os.readlink(own))
-            elif own.is_dir():
-                (root / name).mkdir()
-                binds += ["--bind", f"{own}:{own}:ro"]
-        for name in ("app", "dev", "etc", "proc", "sys", "tmp", "input", "output"):
-            (root / name).mkdir()
-        done = _call(Image(str(root), "folder"), ["/usr/bin/true"], policy, Path(place), binds)
+        root, file = Path(place) / "root", Path(place) / "probe.sif"
+        binds = _bare_root(root)
+        why = _why(_call(Image(str(root), "folder"), PROBE, policy, Path(place), binds))
+        if not why and kind == "sif" and not _run([TOOLS["apptainer"], "build", str(file), str(root)]).returncode:
+            why = _why(_call(Image(str(file), "sif"), PROBE, policy, Path(place), binds))
+    return why
+
+
+def _why(done: subprocess.CompletedProcess[str]) -> str:
     return "" if not done.returncode else done.stdout or f"exit status {done.returncode}"
+
+
+def _bare_root(root: Path) -> list[str]:
+    """Make a root folder of mount points alone; binds that show this machine's system there."""
+    root.mkdir()
+    binds = list[str]()
+    for name in SYSTEM:
+        own = Path("/", name)
+        if own.is_symlink():
+            (root / name).symlink_to(os.readlink(own))
+        elif own.is_dir():
+            (root / name).mkdir()
+            binds += ["--bind", f"{own}:{own}:ro"]
+    for name in ("app", "dev", "etc", "proc", "sys", "tmp", "input", "output"):
+        (root / name).mkdir()
+    return binds
 
 
 def lacks(image: Image, policy: Policy, folder: Path, places: Sequence[str] = (INPUT, OUTPUT)) -> list[str]:
@@ -114,6 +133,11 @@ def _call(
             at = line.index("--bind")
             del line[at : at + 2]
     line[2:2] = binds or []
+    return _run(line)
+
+
+def _run(line: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run an engine to its end, in the environment that `cairn.sandbox.start` gives it."""
     clean = {"PATH": os.environ.get("PATH", "")}
     try:
         return subprocess.run(

@@ -129,7 +129,7 @@ def run_case(
                 end(child, limits)
             wall = time.monotonic() - began
             if stopped is None:
-                check_engine(name, policy, child.returncode, log.text(), place.parent)
+                check_engine(name, image, policy, child.returncode, log.text(), place.parent)
         if started.never_ran() and stopped is None and not log.text().startswith(NO_COMMAND):
             raise no_sandbox(log.text())
         if limits is not None:

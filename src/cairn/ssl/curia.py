@@ -23,8 +23,8 @@ from torch import Tensor
 from cairn.config.curia import CuriaConfig, patch_size
 from cairn.config.networks import NetworkConfig
 from cairn.io.sessions import Session
+from cairn.nets.dinov2 import Dinov2Encoder
 from cairn.nets.registry import build_slice_encoder
-from cairn.nets.slice_encoder import SliceEncoder
 from cairn.ssl.curia_crops import cut, draw_box
 from cairn.ssl.curia_masks import hidden_patches, in_grid
 from cairn.ssl.curia_slices import draw_slice
@@ -34,6 +34,7 @@ from cairn.ssl.latents_assign import hidden_loss, koleo, view_loss
 from cairn.ssl.latents_heads import PrototypeHead
 from cairn.ssl.latents_targets import PrototypeTargets
 from cairn.ssl.objective import Objective, Views
+from cairn.ssl.pace import Pace, layer_share, prototype_pace
 from cairn.ssl.sigreg import sigreg
 from cairn.ssl.teacher import Teacher
 
@@ -50,14 +51,16 @@ class CuriaObjective(Objective):
     """
 
     saved = "teacher_encoder.network"
-    encoder: SliceEncoder
+    encoder: Dinov2Encoder
     updates: Tensor
 
     def __init__(self, config: CuriaConfig, network: NetworkConfig) -> None:
         super().__init__()
         config.check(network)
         self.config, self.patch = config, patch_size(network)
-        self.encoder = build_slice_encoder(network)
+        encoder = build_slice_encoder(network)
+        assert isinstance(encoder, Dinov2Encoder)  # as checked
+        self.encoder = encoder
         self.width = int(self.encoder.config.hidden_size)
         sizes = (config.head_hidden, config.head_bottleneck, config.prototypes)
         self.crop_head = PrototypeHead(self.width, *sizes)
@@ -114,16 +117,15 @@ class CuriaObjective(Objective):
             + c.koleo_weight * sum(koleo(crop) for crop in spread)
         )
         if c.sigreg_weight:
-            directions = self._directions(whole.device)
+            directions = self._directions(spread[0])
             loss = loss + c.sigreg_weight * sum(sigreg(crop, directions, c.sigreg_points) for crop in spread) / 2
         return loss
 
-    def _directions(self, device: torch.device) -> Tensor:
-        """SIGReg's directions of this update: the same in every process and every run, as what is asked of each is."""
+    def _directions(self, like: Tensor) -> Tensor:
+        """SIGReg's directions of this update, with device and type of ``like``: the same in every process and run."""
         draw = generator(0, "sigreg directions", int(self.updates))
-        return torch.from_numpy(draw.standard_normal((self.config.sigreg_directions, self.width), np.float32)).to(
-            device
-        )
+        drawn = draw.standard_normal((self.config.sigreg_directions, self.width), np.float32)
+        return torch.from_numpy(drawn).to(like)
 
     def _teacher_targets(self, wide_NHW: Tensor, hidden_Nhw: Tensor) -> tuple[Tensor, Tensor]:
         """What the teacher assigns to each global crop ``[N, K]``, and to each hidden patch ``[M, K]``."""
@@ -133,6 +135,14 @@ class CuriaObjective(Objective):
         crops, places = self.teacher_crop_head(whole), place_head(patches[hidden_Nhw])
         updates = int(self.updates)
         return self.crop_targets(crops, updates), self.place_targets(places, updates)
+
+    def pace(self, name: str) -> Pace:
+        """Prototypes may begin later; in the encoder the rate may fall layer by layer towards the image (DINOv2)."""
+        of_encoder = name.removeprefix("encoder.")
+        if of_encoder == name:
+            return prototype_pace(name, self.config)
+        share = layer_share(self.encoder.depth(of_encoder), self.encoder.config.layers, self.config.layer_decay)
+        return Pace(share * (self.config.patch_embed_rate if self.encoder.embeds_patches(of_encoder) else 1.0))
 
     def embed(self, batch: Mapping[str, Tensor]) -> Tensor:
         """The teacher's class token of the first global crop, ``[N, D]``."""

@@ -15,7 +15,7 @@ from torch.nn import functional
 from cairn.config.curia import CuriaConfig
 from cairn.config.slices import Plane, SliceContract
 from cairn.io.sessions import Session
-from cairn.slices.contract import EPS, INT16, network_input, refuse_beyond_int16, resized
+from cairn.slices.contract import EPS, INT16, as_int16, int16_slope, network_input, resized
 from cairn.slices.orient import read_slice, slice_count, stack_of
 from cairn.ssl.curia_content import Content
 
@@ -91,22 +91,26 @@ def _input(session: Session, sequence: str, plane: Plane, raw_HW: Array, contrac
     """The slice as the contract has it, ``[size_px, size_px]``."""
     if contract.version == "curia-2":
         return network_input(raw_HW, contract)[0]
-    mean, deviation = _volume_levels(session, sequence, plane, contract.size_px)
-    whole = resized(torch.from_numpy(np.ascontiguousarray(raw_HW))[None].trunc(), contract.size_px)[0]
+    slope, mean, deviation = _volume_levels(session, sequence, plane, contract)
+    whole = resized(as_int16(torch.from_numpy(np.ascontiguousarray(raw_HW))[None], slope), contract.size_px)[0]
     return (whole - mean) / (deviation + EPS * INT16)
 
 
 @lru_cache(maxsize=VOLUMES)
-def _volume_levels(session: Session, sequence: str, plane: Plane, size_px: int) -> tuple[float, float]:
-    """Mean and deviation of a resized stack, slice by slice, so that it never lies in memory at once; kept once read.
+def _volume_levels(
+    session: Session, sequence: str, plane: Plane, contract: SliceContract
+) -> tuple[int, float, float]:  # fmt: skip
+    """Slope of a volume, and mean and deviation of its resized stack over that, slice by slice, so that it never lies
+    in memory at once; kept once read.
 
     In the volume's own numbers: the contract's division by 32767 only means that its epsilon counts so many times more.
     """
     count, total, squares = 0, 0.0, 0.0
     volume = session.volume(sequence)
-    refuse_beyond_int16(float(volume.min()), float(volume.max()))
+    slope = int16_slope(volume, contract)
     for image in stack_of(volume, plane):
-        whole = resized(torch.from_numpy(np.ascontiguousarray(image))[None].trunc(), size_px).double()
+        cast = as_int16(torch.from_numpy(np.ascontiguousarray(image))[None], slope)
+        whole = resized(cast, contract.size_px).double()
         count, total, squares = count + whole.numel(), total + float(whole.sum()), squares + float((whole**2).sum())
     mean = total / count
-    return mean, float(np.sqrt(max(0.0, squares / count - mean**2)))
+    return slope, mean, float(np.sqrt(max(0.0, squares / count - mean**2)))

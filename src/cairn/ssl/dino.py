@@ -38,6 +38,7 @@ from cairn.ssl.latents_heads import PrototypeHead
 from cairn.ssl.latents_targets import PrototypeTargets
 from cairn.ssl.mae import random_mask
 from cairn.ssl.objective import Views
+from cairn.ssl.pace import Pace, prototype_pace
 from cairn.ssl.teacher import Teacher
 
 
@@ -126,6 +127,10 @@ class SelfDistillation(AugmentedObjective):
         places = self.teacher_place_head(deep.movedim(1, -1)[hidden_NXYZ])
         updates = int(self.updates)
         return self.crop_targets(crops, updates), self.place_targets(places, updates)
+
+    def pace(self, name: str) -> Pace:
+        """Prototypes may begin later."""
+        return prototype_pace(name, self.config)
 
     def embed(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Mean and maximum of the teacher's deepest features of the first global crop, ``[N, 2 C]``."""

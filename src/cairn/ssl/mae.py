@@ -21,6 +21,7 @@ from cairn.nets.registry import build_encoder
 from cairn.ssl.augment import apply_intensity, apply_spatial, draw_intensity, draw_spatial
 from cairn.ssl.crops import one_sequence
 from cairn.ssl.cuts import AugmentedObjective, Cut
+from cairn.ssl.heads import at_least_float32
 from cairn.ssl.hidden import cubes, reconstruction_error
 from cairn.ssl.objective import Views
 
@@ -65,7 +66,7 @@ class MaskedAutoencoder(AugmentedObjective):
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Mean squared error over the view, or over its hidden voxels."""
-        image = self.decoder(self.encoder(batch["view"][:, None])[-1])[:, 0].float()
+        image = at_least_float32(self.decoder(self.encoder(batch["view"][:, None])[-1])[:, 0])
         hidden = batch["hidden"] if self.config.loss_on == "masked" else None
         return reconstruction_error(image, batch["target"], hidden)
 

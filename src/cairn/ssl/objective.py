@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from cairn.io.sessions import Session
 from cairn.nets.encoder import Encoder
+from cairn.ssl.pace import FULL, Pace
 
 Views = dict[str, Tensor]
 
@@ -45,6 +46,10 @@ class Objective(nn.Module):  # type: ignore[misc]
     @abstractmethod
     def embed(self, batch: Mapping[str, Tensor]) -> Tensor:
         """What the objective makes of each sample, ``[N, D]`` float32: if these become alike, it has collapsed."""
+
+    def pace(self, name: str) -> Pace:
+        """How fast the parameter of that name learns; all at the run's rate, where the method says nothing."""
+        return FULL
 
     def after_update(self, step: int) -> None:
         """Called without gradient after update number ``step`` (from 1): a teacher follows, a schedule advances."""

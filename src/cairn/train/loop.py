@@ -20,6 +20,7 @@ from cairn.config.training import OptimConfig
 from cairn.errors import CairnError
 from cairn.ssl.across import alone
 from cairn.ssl.draws import derived_seed
+from cairn.ssl.pace import FULL, Pace
 from cairn.train.devices import precision
 from cairn.train.distributed import ALONE, Processes, clip
 from cairn.train.feed import Batch, Feed
@@ -46,6 +47,10 @@ class Problem(ABC):
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
         """Loss of a batch, which lies on the device of the module."""
+
+    def pace(self, name: str) -> Pace:
+        """How fast the parameter of that name learns."""
+        return FULL
 
     def updated(self, step: int) -> None:  # noqa: B027 (most have nothing to do here)
         """Called without gradient after update number ``step`` (from 1)."""
@@ -92,7 +97,7 @@ class Loop:
         self.problem, self.config, self.states, self.device = problem, config, states, device
         self.processes = processes
         self.module = problem.module.to(device)
-        self.optimizer = make_optimizer(self.module, config)
+        self.optimizer = make_optimizer(self.module, config, problem.pace)
         self.course = course_of(config)
         self.history: History
         self.step = 0
@@ -136,8 +141,9 @@ class Loop:
     def _update(self, batch: Batch) -> float:
         # Whatever draws from torch's own generator (dropout) is keyed by the step too, and by the process.
         torch.manual_seed(derived_seed(self.problem.seed, "torch", self.step, self.processes.rank))
+        rate = learning_rate(self.config, self.step)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.config, self.step)
+            group["lr"] = group["pace"].rate(rate, self.step)
             if group["decays"]:
                 group["weight_decay"] = weight_decay(self.config, self.step)
         self.module.train()

@@ -8,16 +8,24 @@ import torch
 from torch import Tensor, nn
 
 from cairn.config.training import OptimConfig
+from cairn.ssl.pace import FULL, Pace, full_pace
 
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
-def make_optimizer(module: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
-    """AdamW; norms and biases do not decay, and ``decays`` of a group says so."""
-    matrices = [p for p in module.parameters() if p.requires_grad and p.ndim > 1]
-    vectors = [p for p in module.parameters() if p.requires_grad and p.ndim <= 1]
-    groups = [{"params": matrices, "decays": True}, {"params": vectors, "weight_decay": 0.0, "decays": False}]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
+def make_optimizer(
+    module: nn.Module, config: OptimConfig, pace: Callable[[str], Pace] = full_pace
+) -> torch.optim.AdamW:  # fmt: skip
+    """AdamW; norms and biases do not decay, and ``decays`` of a group says so, as ``pace`` how fast it learns."""
+    members: dict[tuple[bool, Pace], list[nn.Parameter]] = {(True, FULL): [], (False, FULL): []}
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            members.setdefault((parameter.ndim > 1, pace(name)), []).append(parameter)
+    groups = [
+        {"params": held, "decays": decays, "pace": its, "weight_decay": config.weight_decay if decays else 0.0}
+        for (decays, its), held in members.items()
+    ]
+    return torch.optim.AdamW(groups, lr=config.learning_rate)
 
 
 def moments(module: nn.Module, optimizer: torch.optim.AdamW) -> dict[str, Tensor]:

@@ -25,6 +25,7 @@ from cairn.ssl.collapse import refuse_collapse, watch
 from cairn.ssl.cuts import AugmentedObjective, Cuts, changed, stack
 from cairn.ssl.draws import derived_seed, generator, shuffled
 from cairn.ssl.objective import Objective
+from cairn.ssl.pace import Pace
 from cairn.ssl.registry import build_objective
 from cairn.train.deferred import Start, outlined
 from cairn.train.devices import describe, for_speed, numerics, set_up
@@ -124,6 +125,11 @@ class PretrainProblem(Problem):
     def loss(self, batch: Batch) -> Tensor:
         """The objective's."""
         return self.averaged(self.augmented(batch))
+
+    def pace(self, name: str) -> Pace:
+        """The objective's."""
+        found: Pace = self.module.pace(name)
+        return found
 
     def updated(self, step: int) -> None:
         """The objective's."""

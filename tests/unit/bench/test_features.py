@@ -10,6 +10,7 @@ from cairn.bench.inputs import head_inputs, masked_mean, slice_embedding, window
 from cairn.bench.items import Item, write_items
 from cairn.config.bench import EmbedJob, FrozenConfig, ItemForm
 from cairn.errors import CairnError
+from cairn.io.atomic import atomic_path
 
 FLAT = ItemForm(kind="lesion", sequence="CT", mask="m")
 DEEP = ItemForm(kind="volume", sequence="CT")
@@ -64,7 +65,7 @@ def test_ragged_stacks_come_back_item_by_item(tmp_path):
     again = tmp_path / "g.safetensors"
     embedded(again, [3, 1, 5])
     assert again.read_bytes() == (tmp_path / "f.safetensors").read_bytes()
-    assert not list(tmp_path.glob(".tmp*"))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["f.safetensors", "g.safetensors"]
 
 
 def test_forms_lie_side_by_side_each_with_its_own_shape(tmp_path):
@@ -150,6 +151,32 @@ def test_items_share_calls_and_keep_their_features():
             np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
 
 
+def test_files_of_one_folder_are_written_at_the_same_time(tmp_path):
+    """Two jobs of a run write beside each other: neither touches what the other, or a card's writer, has begun."""
+    one, other = tmp_path / "one.safetensors", tmp_path / "other.safetensors"
+
+    def meanwhile():
+        found = list(embed(items([2, 3]), fake_tokens, torch.from_numpy, CPU))
+        yield found[0]
+        with atomic_path(tmp_path / "one.run.json") as card:
+            embedded(other, [1, 4])
+            card.write_text("{}")
+        yield found[1]
+
+    write_features(one, {"form": meanwhile()}, {"run": "fake"})
+    assert Features(one, "form").slices == [2, 3]
+    assert Features(other, "form").slices == [1, 4]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["one.run.json", one.name, other.name]
+
+
+def test_what_a_killed_process_left_is_no_hindrance(tmp_path):
+    path = tmp_path / "f.safetensors"
+    (tmp_path / ".scratch-f.safetensors" / "0").mkdir(parents=True)
+    (tmp_path / ".scratch-f.safetensors" / "0" / "class").write_bytes(b"half")
+    embedded(path, [2])
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
 def test_a_real_encoder_a_volume_network_and_the_pixels_embed_alike(tmp_path):
     """Through the published contract; a random start is that of its seed; 2D and 3D networks give the same grid."""
     write_items(tmp_path / "items.parquet", items([4, 6]))
@@ -170,6 +197,21 @@ def test_a_real_encoder_a_volume_network_and_the_pixels_embed_alike(tmp_path):
         assert same is (name == "pixels")
         assert np.isfinite(found[0].tokens).all()
         assert found[0].coverage.any()
+
+
+def test_a_scan_beyond_int16_is_embedded_and_the_card_names_its_slope(tmp_path):
+    """One such scan among others, in the contract that casts to int16: the job goes on, and says what it did."""
+    image = np.random.default_rng(0).normal(300, 40, (2, 16, 16)).astype(np.float32)
+    write_items(tmp_path / "items.parquet", [Item("s", "0", image), Item("s", "1", image * 200)])
+    job = EmbedJob(
+        run="x", network={"kind": "pixels", "image_size": 16, "patch_size": 4},
+        contract={"version": "curia-1", "size_px": 16}, device="cpu",
+    )  # fmt: skip
+    facts = embed_items(job, {"form": tmp_path / "items.parquet"}, [], tmp_path / "f.safetensors", 1)
+    assert facts["divided_by"] == {"form: s/1": int(np.ceil(image.max() * 200 / 32767))}
+    assert facts["contract"] == "curia-1, 16 px"
+    found = Features(tmp_path / "f.safetensors", "form")
+    np.testing.assert_allclose(found.item("s/0").patches, found.item("s/1").patches, atol=0.05)
 
 
 def test_weights_of_another_network_are_refused(tmp_path):

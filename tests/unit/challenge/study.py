@@ -37,6 +37,8 @@ TASKS = {
     "age": {"kind": "regression", "required": ["DWI"], "any_of": [["T2w", "FLAIR"]]},
     "decade": {"kind": "probe", "required": ["FLAIR"], "classes": ["young", "old"], "edges": [50]},
 }
+FACTS = {"classification": {"positive_weight": 3.0}, "segmentation": {"prior": 0.5},
+         "regression": {"mean": 50.0, "std": 10.0}}  # fmt: skip
 FLAGS = {"FLAIR": "flair", "DWI": "dwi", "T2w": "t2"}
 
 
@@ -115,7 +117,7 @@ def _untrained(study: Study, path: Path, run: str, task: str) -> dict[str, objec
     model = build_model(parsed.network, dense, seed=4)
     meta = {
         "kind": "model", "method": run, "task": parsed.task.model_dump(mode="json"), "step": 3,
-        "network": parsed.network.model_dump(mode="json"), "facts": {"mean": 50.0, "std": 10.0, "prior": 0.5},
+        "network": parsed.network.model_dump(mode="json"), "facts": FACTS[parsed.task.kind],
         "box": [16, 16, 16], "patch": [32, 32, 32] if dense else None,
     }  # fmt: skip
     save_weights(path, model.state_dict(), meta)

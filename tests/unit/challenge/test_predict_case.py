@@ -11,7 +11,7 @@ from cairn.challenge.bundle import CARD, open_bundle, write_bundle
 from cairn.challenge.command import FAILED, REFUSED, main
 from cairn.challenge.finished import best_run, bundle_of
 from cairn.challenge.picture import draw
-from cairn.challenge.predict_case import predict_case
+from cairn.challenge.predict_case import Unusable, predict_case
 from cairn.errors import CairnError
 from cairn.io.atomic import write_json
 from cairn.io.nifti import write_scan
@@ -114,10 +114,41 @@ def bad(folder, scan, how):
 
 
 @pytest.mark.parametrize("how", ["missing", "cut", "no image", "4D", "blank"])
-def test_a_bad_scan_is_refused_in_one_line_that_names_it(study, bundle, tmp_path, capsys, how):
+def test_a_bad_scan_is_refused_in_one_line_that_names_it(study, bundle, tmp_path, how):
     path, out = bad(tmp_path, study.scans["FLAIR"], how), output(tmp_path, "sick")
-    assert main(bundle(), ["--flair", str(path), "--output", str(out)]) == REFUSED
+    with pytest.raises(Unusable) as caught:
+        predict_case(open_bundle(bundle()), {"FLAIR": path}, out)
+    assert str(path) in str(caught.value)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_an_entry_guesses_where_no_scan_can_be_used(study, bundle, tmp_path, capsys, task):
+    """An unanswered case is the worst there is; the share of positives, the mean, no lesion, are not."""
+    path, out = bad(tmp_path, study.scans["FLAIR"], "blank"), output(tmp_path, task)
+    given = "--dwi" if task == "age" else "--flair"
+    assert main(bundle("scratch", task), [given, str(path), "--output", str(out)]) == 0
     (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("guessed from the training set: No scan can be used")
+    assert str(path) in line
+    if task == "lesion":
+        mask = nib.load(out)
+        assert (mask.shape, np.asarray(mask.dataobj).any()) == ((60, 60, 60), False)
+    elif task == "decade":
+        whole = tmp_path / "whole.npy"
+        assert main(bundle("scratch", task), [*study.arguments("FLAIR"), "--output", str(whole)]) == 0
+        assert np.load(out).shape == np.load(whole).shape
+        assert np.load(out).dtype == np.float32
+    else:
+        assert float(out.read_text()) == {"sick": 0.25, "age": 50.0}[task]
+
+
+@pytest.mark.parametrize(("run", "how"), [("scratch", "missing"), ("classical", "blank")])
+def test_a_wrong_path_or_a_model_that_knows_no_average_is_refused(study, bundle, tmp_path, capsys, run, how):
+    path, out = bad(tmp_path, study.scans["FLAIR"], how), output(tmp_path, "sick")
+    assert main(bundle(run), ["--flair", str(path), "--output", str(out)]) == REFUSED
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("refused: ")
     assert str(path) in line
     assert not out.exists()
 
@@ -129,12 +160,16 @@ def test_beside_sound_scans_a_bad_one_is_left_out_and_named(study, bundle, tmp_p
     assert out.exists()
 
 
-def test_a_mask_is_not_put_on_another_grid_because_its_scan_is_bad(study, bundle, tmp_path, capsys):
-    path, out = bad(tmp_path, study.scans["FLAIR"], "cut"), output(tmp_path, "lesion")
+@pytest.mark.parametrize(("how", "status"), [("cut", 0), ("no image", REFUSED)])
+def test_a_mask_is_not_put_on_another_grid_because_its_scan_is_bad(study, bundle, tmp_path, capsys, how, status):
+    path, out = bad(tmp_path, study.scans["FLAIR"], how), output(tmp_path, "lesion")
     given = ["--flair", str(path), *study.arguments("DWI"), "--output", str(out)]
-    assert main(bundle("scratch", "lesion"), given) == REFUSED
+    assert main(bundle("scratch", "lesion"), given) == status
     assert str(path) in capsys.readouterr().err
-    assert not out.exists()
+    assert out.exists() is not bool(status)
+    if not status:
+        assert nib.load(out).shape == nib.load(study.scans["FLAIR"]).shape
+        assert not np.asarray(nib.load(out).dataobj).any()
 
 
 def test_what_no_case_is_asked_with_is_refused(study, bundle, tmp_path, capsys):

@@ -106,8 +106,10 @@ def test_two_seeds_show_nothing(tmp_path, monkeypatch):
     assert rows[0]["verdict"] == "not shown"
 
 
-def test_a_twin_has_the_same_network_and_labels():
+def test_a_twin_has_the_same_network_labels_and_input():
     other = run("wide", objective="mae").model_copy(update={"network": "wide"})
+    unlike = RUNS[0].model_copy(update={"contract": "curia-1"})
+    assert twin_of(unlike, RUNS) == ""
     assert [twin_of(r, (*RUNS, *INDOMAIN)) for r in (RUNS[0], INDOMAIN[0], other, RUNS[-1])] == [
         "scratch", "scratch_id", "", "",
     ]  # fmt: skip

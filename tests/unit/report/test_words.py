@@ -57,6 +57,17 @@ def test_what_cannot_be_told_comes_with_the_width_of_the_interval():
     assert "±0.200 years MAE (24 cases)" in " ".join(effect.sentences)
 
 
+def test_of_many_metrics_the_sentences_do_not_repeat_the_table():
+    asked = sources()
+    board = {**asked.board, "pretraining": asked.board["pretraining"] * 5}
+    (effect,) = effects(Sources(ReportJob(), board))
+    assert len(effect.lines) == 10
+    assert effect.sentences == [
+        "No difference can be told from chance in any of the 10 metrics below.",
+        "Effects smaller than half of a 95% interval below cannot be seen.",
+    ]
+
+
 def test_a_winner_is_named_only_when_the_leaderboard_names_one():
     assert standing(sources(winner="a", together=["a"]), "m").startswith("A ranks first")
     assert standing(sources(), "m").endswith("the permutation tests do not tell “A” from any other run.")

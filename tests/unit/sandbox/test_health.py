@@ -40,14 +40,29 @@ def test_apptainer_that_can_run_nothing_stops_the_job(engine, tmp_path):
     said = "INFO:    Setting up\nFATAL:   no user namespaces\n"
     engine("apptainer", f"echo '{said}'; exit 255")
     with pytest.raises(CairnError, match=r"apptainer cannot run anything here .*no user namespaces") as caught:
-        check_engine("apptainer", POLICY, 255, said, tmp_path)
+        check_engine("apptainer", SIF, POLICY, 255, said, tmp_path)
     assert caught.value.code == "engine"
     assert not [p for p in tmp_path.iterdir() if p.name.startswith("probe-")]
 
 
+NO_FILES = 'case "$*" in *probe.sif*/usr/bin/true) echo "FATAL: no FUSE"; exit 255;; */usr/bin/true) exit 0;; esac; '
+
+
+def test_apptainer_that_runs_folders_but_mounts_no_file_is_at_fault_for_files_alone(engine, tmp_path):
+    engine("apptainer", NO_FILES + 'test "$1" = build && touch "$2"')
+    with pytest.raises(CairnError, match=r"apptainer cannot run anything here \(FATAL: no FUSE\)"):
+        check_engine("apptainer", SIF, POLICY, 255, "FATAL: no FUSE", tmp_path)
+    check_engine("apptainer", Image("/root", "folder"), POLICY, 255, "FATAL: forged", tmp_path)
+
+
+def test_where_no_file_can_be_built_a_folder_tells(engine, tmp_path):
+    engine("apptainer", NO_FILES + "exit 1")
+    check_engine("apptainer", SIF, POLICY, 255, "FATAL: no FUSE", tmp_path)
+
+
 def test_an_entry_that_prints_as_apptainer_is_the_entrys_fault(engine, tmp_path):
     engine("apptainer", 'case "$*" in */usr/bin/true) exit 0;; esac; exit 255')
-    check_engine("apptainer", POLICY, 255, "FATAL:   forged", tmp_path)
+    check_engine("apptainer", SIF, POLICY, 255, "FATAL:   forged", tmp_path)
 
 
 @pytest.mark.parametrize("name", ["docker", "podman"])

@@ -1,10 +1,12 @@
 """Guards the slices to learn from: the contract's values, content, the share of CT, and that they alone are read."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from made import write_set
 from radiology import CURIA, head, make_heads
 
 from cairn.config.base import parse
@@ -54,6 +56,18 @@ def test_in_curia_1_a_slice_has_the_z_score_of_its_volume(session):
         assert (torch.cat(stacks) - piece.image).abs().amax(dim=(1, 2)).min() < 1e-4
         other = draw_slice(session, config(contract=per_slice.model_dump()), draws[1])
         assert (other.image - piece.image).abs().max() > 0.01
+
+
+def test_raw_mr_beyond_int16_is_learned_from(tmp_path):
+    made = head("0001", sequences=["T1w"])
+    volume = made.volumes["T1w"] / np.float32(20)
+    volume[12, 14, 11] = 50_000  # among values so low that halving them shows
+    wide = replace(made, volumes={"T1w": volume})
+    session = open_sessions([write_set(tmp_path, "0000", [wide])])[0]
+    contract = SliceContract(size_px=40, version="curia-1", planes=("axial",))
+    whole = network_input(stack_of(session.volume("T1w"), "axial"), contract)[0]
+    piece = draw_slice(session, config(contract=contract.model_dump()), generator(0, "s"))
+    assert (whole - piece.image).abs().amax(dim=(1, 2)).min() < 1e-4
 
 
 def test_slices_without_content_are_not_taken(session):

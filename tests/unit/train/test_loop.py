@@ -10,6 +10,7 @@ from made import make_set
 from cairn.config.training import OptimConfig
 from cairn.errors import CairnError
 from cairn.io.sessions import open_sessions
+from cairn.ssl.pace import Pace
 from cairn.train.loop import Loop, Problem
 from cairn.train.optim import make_optimizer
 from cairn.train.pretrain import PretrainJob, PretrainProblem
@@ -90,6 +91,17 @@ def test_weight_decay_follows_its_schedule_where_there_is_one(tmp_path):
     matrices, vectors = (group["weight_decay"] for group in loop.optimizer.param_groups)
     assert 0 < matrices < 0.1  # of the last update
     assert vectors == 0
+
+
+def test_a_weight_at_a_pace_of_its_own_begins_later_and_learns_slower(tmp_path):
+    problem = Toy()
+    problem.pace = lambda name: {"weight": Pace(0.25, 2)}[name]
+    config = OptimConfig(steps=3, warmup_steps=0, decay_share=0, weight_decay=0, learning_rate=0.01)
+    loop = Loop(problem, config, StateFolder(tmp_path, "k"), torch.device("cpu"))
+    for expected in (0, 0, 0.25):
+        before = float(problem.module.weight.detach())
+        loop._update(problem.batch(loop.step))
+        assert float(problem.module.weight.detach()) - before == pytest.approx(0.01 * expected, rel=1e-3)
 
 
 def test_gradients_are_clipped(tmp_path):

@@ -56,13 +56,18 @@ def job(kind: str, parallel: str = "ddp", processes: int = 1, **changes: Any) ->
     return parse(PretrainJob, {**data, "device": "cpu"})
 
 
-def train(of: PretrainJob, sets: Path, folder: Path, processes: Processes = ALONE, stop: int | None = None) -> None:
+def train(
+    of: PretrainJob, sets: Path, folder: Path, processes: Processes = ALONE, stop: int | None = None, wide: bool = False
+) -> None:  # fmt: skip
     """Train into ``folder``, from its states if there are any; or only up to before the update after ``stop``.
 
-    ``sets`` holds preprocessed heads under ``2`` for objectives of slices, and under ``3`` for others.
+    ``sets`` holds preprocessed heads under ``2`` for objectives of slices, and under ``3`` for others. ``wide``: with
+    weights and batches in float64, where the order of a sum leaves no trace.
     """
     index = sets / str(of.objective.dims) / "0000.index.tsv"
     problem = PretrainProblem(of, open_sessions([index]), processes)
+    if wide:
+        widen(problem)
     if stop is not None:
         batch = problem.batch
 
@@ -81,6 +86,17 @@ def train(of: PretrainJob, sets: Path, folder: Path, processes: Processes = ALON
         (folder / "history.json").write_text(json.dumps(result.records))
 
 
+def widen(problem: PretrainProblem) -> None:
+    """Let a problem compute in float64."""
+    problem.module.double()
+    made = problem._made
+
+    def double(*args: Any) -> Any:
+        return {name: x.double() if x.is_floating_point() else x for name, x in made(*args).items()}
+
+    problem._made = double  # type: ignore[method-assign]
+
+
 def main(sets: Path, folder: Path) -> None:
     """All cases, one after the other."""
     torch.set_num_threads(1)
@@ -88,6 +104,7 @@ def main(sets: Path, folder: Path) -> None:
         for kind, parallel in CASES:
             processes = replace(two, sharded=parallel == "fsdp")
             train(job(kind, parallel, 2), sets, folder / f"{kind}-{parallel}", processes)
+            train(job(kind, parallel, 2), sets, folder / f"{kind}-{parallel}-wide", processes, wide=True)
         for parallel in ("ddp", "fsdp"):
             processes, cut = replace(two, sharded=parallel == "fsdp"), folder / f"cut-{parallel}"
             again = job("mae", parallel, 2, checkpoint_activations=True)

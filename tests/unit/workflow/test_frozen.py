@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cairn.config.runs import Run
 from cairn.errors import CairnError
+from cairn.evaluate.comparison import recipe_of
 from cairn.plan import Plan
 from cairn.workflow.requests import weights
 
@@ -43,6 +45,20 @@ def test_runs_are_scored_on_their_tracks_tasks_alone():
     assert not plan.entries(["brain_age"]) or {e["run"] for e in plan.entries(["brain_age"])} == {
         r for r, row in plan.runs.items() if row.track == "curia_3d"
     }  # fmt: skip
+
+
+def test_a_run_is_compared_with_the_random_start_that_sees_the_same_input():
+    """Contracts stand in objectives, rows or the experiment: `curia` and `curia2` differ in theirs, network alike."""
+    runs = [Run(**row) for row in json.loads(Plan(CURIA, ROOT).leaderboard_job())["runs"]]
+    twins = {
+        r.run: [s.run for s in runs if (s.method, s.track) == ("scratch", r.track) and recipe_of(s) == recipe_of(r)]
+        for r in runs
+        if r.method == "pretrained"
+    }
+    curia = {"curia", "curia_crops", "curia_masks", "curia_sigreg", "curia_low", "curia_rate"}
+    expected = {run: ["random"] for run in curia} | {"curia2": ["random2"], "curia_contract": ["random2"]}
+    expected |= {"curia_3d": ["random_3d"], "curia2_3d": ["random2_3d"]}
+    assert twins == expected | {"cnn": [], "cnn_3d": [], "cnn_finetuned": ["scratch"]}
 
 
 def test_tasks_of_one_form_share_items_and_features():
