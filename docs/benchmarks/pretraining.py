@@ -3,11 +3,12 @@
 python docs/benchmarks/pretraining.py config/demo.yaml config/study_cpu.yaml
 python docs/benchmarks/pretraining.py config/demo.yaml config/demo_large.yaml config/study_gpu.yaml      # with a GPU
 
-From the repository's folder; runs on a GPU where there is one, or where --device says. Every pretrained row of the runs table trains for some
-steps, as in an experiment: views made ahead, augmented on the device, convolutions channels last, bfloat16, compiled
-(on a CPU none of these). The floor is the same update on one batch of views that lies ready on the device. What is lost
-against it is reading, copying and augmenting; the loader's share is the part of the time in which the step waited for a
-batch. The sessions are made up, of the size of a head at the configuration's spacing; --data takes an experiment's.
+From the repository's folder; runs on a GPU where there is one, or where --device says. Every pretrained row of the runs
+table trains for some steps, as in an experiment: views made ahead, augmented on the device, convolutions channels last,
+bfloat16, compiled (on a CPU none of these). The floor is the same update on one batch of views that lies ready on the
+device. What is lost against it is reading, copying and augmenting; the loader's share is the part of the time in which
+the step waited for a batch. The sessions are made up, of the size of a head at the configuration's spacing; --data
+takes an experiment's.
 """
 
 import argparse

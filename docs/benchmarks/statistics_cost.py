@@ -66,6 +66,7 @@ def made_board(name: str, kind: str, n: int, seed: int) -> TaskBoard:
             scores |= {(run, metric.name, s): {"value": v} for s, v in every}
     return TaskBoard(TaskRef(name=name, kind=kind), DEFAULT_METRICS[kind], cases, scores, CONFIG, seed)
 
+
 T = TypeVar("T")
 
 

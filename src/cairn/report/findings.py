@@ -67,9 +67,9 @@ def pretraining_words(found: Record, metrics: Mapping[tuple[str, str], tuple[Rec
         worse = [r for r in rows if r["verdict"] == "worse"]
         said = [f"it {verb} {_where(metrics, part)}" for verb, part in (("helps", better), ("hurts", worse)) if part]
         counts = sorted({len(r["pairs"]) for r in rows})
-        count = " or ".join(map(str, counts))
-        lead = f"Gain, positive is better, mean over {count} pretrained run{'s' if counts != [1] else ''}, "
-        lead += "each against the same network from a random start: "
+        mean = f"mean over {' or '.join(map(str, counts))} pretrained runs, each"
+        lead = f"Gain, positive is better, {mean if counts != [1] else 'of one pretrained run'} against "
+        lead += "the same network from a random start: "
         answers.append({
             "setting": words, "headline": f"Shown: {' and '.join(said)}." if said else "Not shown on any task.",
             "sentences": [lead + "; ".join(_gain_words(metrics, r) for r in rows) + "."],

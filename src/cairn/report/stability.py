@@ -14,7 +14,8 @@ from cairn.report.style import INK, MUTED, RULE, WIDE_IN, WIDTH_IN, Picture, can
 Record = Mapping[str, Any]
 BLOB_PT = 17.0  # diameter of a blob that holds every resample, in points
 MANY = 10  # more runs than this get panels of the figure's full width
-LONGEST = 32
+LINE = 22
+"""Most letters of a label on a line."""
 METHOD_LABELS = tuple(f"{way}\nties: {ties}" for way in ("mean → rank", "rank → mean") for ties in ("best", "mean"))
 
 
@@ -34,10 +35,10 @@ def _title(sources: Sources, panel: str) -> str:
     return {t["name"]: str(t["title"]) for t in sources.tasks}.get(panel, "Overall")
 
 
-def _label(sources: Sources, run: str) -> str:
-    """Label of a run on one line, cut where it is long."""
+def _label(sources: Sources, run: str, lines: int = 2) -> str:
+    """Label of a run on one line or two, cut where it is longer."""
     label = str(next(r["label"] for r in sources.rows if r["run"] == run))
-    return clean(label if len(label) <= LONGEST else label[: LONGEST - 1] + "…")
+    return clean(wrapped(label if len(label) <= lines * LINE else label[: lines * LINE - 1] + "…", LINE))
 
 
 def _order(runs: Sequence[str], places: Mapping[str, Record]) -> list[str]:
@@ -60,7 +61,8 @@ def _blobs(sources: Sources, track: Record) -> Picture | None:
                 _blob(axis, x, panel["places"][run], looks(sources.rows)[run][0])
             axis.plot([-0.4, many - 0.6], [0.6, many + 0.4], color=RULE, lw=0.8, zorder=0)
             axis.set(xlim=(-0.6, many - 0.4), ylim=(many + 0.6, 0.4), yticks=range(1, many + 1), ylabel="place")
-            axis.set_xticks(range(many), [_label(sources, r) for r in order], rotation=35, ha="right")
+            labels = [_label(sources, r, lines=2 if columns == 2 else 1) for r in order]
+            axis.set_xticks(range(many), labels, rotation=35, ha="right", rotation_mode="anchor")
             axis.set_title(clean(_title(sources, panel["name"])), fontweight="bold")
         for axis in list(axes.flat)[len(panels) :]:
             axis.set_visible(False)
@@ -122,19 +124,15 @@ def _tests(sources: Sources, track: Record) -> Picture | None:
     order = [r["run"] for r in sources.rows if r["run"] in track["runs"]]
     columns = min(3 if len(order) <= MANY else 2, len(panels))
     high, many = -(-len(panels) // columns), len(order)
-    side = max(1.3, 0.2 * many)
-    room = 0.3 + 0.06 * max(len(_label(sources, r)) for r in order)
-    under = 2 if len(panels) % columns else 1  # rows of panels with names below
-    size = (room + columns * (side + 0.25), under * room + high * (side + 0.5))
-    with canvas(*size, high, columns, sharex=True, sharey=True) as (figure, axes):
+    side = max(1.3, 0.28 * many)
+    with canvas(1.9 + columns * (side + 0.25), 0.3 + high * (side + 0.7), high, columns, sharey=True) as (figure, axes):
         for axis, (task, metric) in zip(axes.flat, panels, strict=False):
             _matrix(axis, sources, order, task["name"], metric["name"])
             axis.set_title(clean(f"{task['title']}\n{metric['title']}"), fontsize=8.5)
+            axis.set_xticks(range(many), [str(i + 1) for i in range(many)], fontsize=7.5)
         for axis in axes[:, 0]:
-            axis.set_yticks(range(many), [_label(sources, r) for r in order], fontsize=7.5)
-        for axis in list(axes.flat)[max(0, len(panels) - columns) : len(panels)]:  # the lowest of each column
-            axis.set_xticks(range(many), [_label(sources, r) for r in order], rotation=90, fontsize=7.5)
-            axis.tick_params(labelbottom=True)
+            rows = [f"{_label(sources, r)}  {i + 1}" for i, r in enumerate(order)]
+            axis.set_yticks(range(many), rows, fontsize=7.5, linespacing=0.9)
         for axis in list(axes.flat)[len(panels) :]:
             axis.set_visible(False)
         source = embed(figure)
@@ -142,7 +140,8 @@ def _tests(sources: Sources, track: Record) -> Picture | None:
         source, "Map of significant differences between runs",
         "How to read this: filled where the run of the row is better than the run of the column (paired permutation "
         f"test, Holm-corrected within the metric, p < {sources.board['evaluate']['significance']}); dot: no difference "
-        "told. Runs stand by their overall place, so a clear order fills the upper right.",
+        "told. Columns bear the numbers of the rows. Runs stand by their overall place, so a clear order fills the "
+        "upper right.",
         wide=many > MANY,
     )  # fmt: skip
 

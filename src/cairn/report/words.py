@@ -85,8 +85,14 @@ def standing(sources: Sources, track: str) -> str:
         sealed = {run.run for run in sources.job.runs if run.image}
         why = "No winner is named: some runs have fewer than three seeds, too few for a claim."
         return why + (SEALED if any(row["run"] in sealed for row in ranked) else "")
-    whole = "all runs" if len(together) == len(ranked) else listed(together)
-    return f"No winner is named: the permutation tests do not tell the first of {whole} from the others of them."
+    leaders = [r["run"] for r in ranked if r["place"] == 1]
+    first, rest = ([f"“{labels[r]}”" for r in said["together"] if (r in leaders) is at] for at in (True, False))
+    shared = f"{listed(first)} share the first place"
+    if not rest:
+        return f"No winner is named: {shared}."
+    others = "any other run" if len(together) == len(ranked) else " or ".join(rest)
+    told = f"the permutation tests do not tell {first[0] if len(first) == 1 else 'each of them'} from {others}."
+    return f"No winner is named: {told}" if len(first) == 1 else f"No winner is named: {shared}, and {told}"
 
 
 def _entry(sources: Sources, track: str) -> str:

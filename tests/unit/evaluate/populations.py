@@ -185,7 +185,7 @@ def seen(world: World, n: int, simulations: int) -> tuple[float, float]:
 def main() -> None:
     """Print tables; concordance, which meets all pairs, takes long at the largest sizes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sets", type=int, default=6000, help="test sets a cell")
+    parser.add_argument("--sets", type=int, default=4000, help="test sets a cell")
     parser.add_argument("--resamples", type=int, default=1000)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="cases of a test set")
     parser.add_argument("--worlds", nargs="+", default=[""], help="beginnings of names")

@@ -70,9 +70,8 @@ def test_gains_are_told_with_their_intervals(found):
     shifted, indomain = shown(found)["pretraining"]
     assert shifted["headline"].startswith("Shown: it helps on Infarct (AUROC)")
     (sentence,) = shifted["sentences"]
-    assert sentence.startswith(
-        "Gain, positive is better, mean over 4 pretrained runs, each against the same network from a random start: Infarct AUROC +0."
-    )
+    lead = "Gain, positive is better, mean over 4 pretrained runs, each against the same network from a random start: "
+    assert sentence.startswith(f"{lead}Infarct AUROC +0.")
     data = {(r["task"], r["metric"]): r for r in read_json(found)["pretraining"]}
     row = data["brain_age", "mae"]
     assert f"Brain age MAE {row['value']:+.3f} years ({row['low']:+.3f} to {row['high']:+.3f})" in sentence

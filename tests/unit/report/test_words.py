@@ -20,7 +20,8 @@ def sources(verdicts=("unclear", "unclear"), **separable) -> Sources:
         t["name"]: {"metrics": {t["metrics"][0]["name"]: {"value": 0.5}}, "invalid": 0, "predictions": 3} for t in TASKS
     }
     rows = [
-        {"run": r, "label": r.upper(), "track": "m", "overall": {"value": 1.0}, "scores": scores} for r in ("a", "b")
+        {"run": r, "label": r.upper(), "track": "m", "place": i, "overall": {"value": 1.0}, "scores": scores}
+        for i, r in enumerate("ab", start=1)
     ]
     effect = [
         {"task": t["name"], "metric": t["metrics"][0]["name"], "a": "a", "b": "b", "difference": 0.1, "low": -0.1,
@@ -69,7 +70,17 @@ def test_of_many_metrics_the_sentences_do_not_repeat_the_table():
 
 def test_a_winner_is_named_only_when_the_leaderboard_names_one():
     assert standing(sources(winner="a", together=["a"]), "m").startswith("A ranks first")
-    assert "do not tell the first of all runs from" in standing(sources(), "m")
+    assert standing(sources(), "m").endswith("the permutation tests do not tell “A” from any other run.")
+    several = sources()
+    several.rows[1]["place"] = 1
+    assert standing(several, "m") == "No winner is named: “A” and “B” share the first place."
+    several.board["rows"] += [several.rows[0] | {"run": "c", "label": "C, again", "place": 3}]
+    several.board["separable"]["m"]["together"] = ["a", "b", "c"]
+    assert standing(several, "m").endswith(
+        "place, and the permutation tests do not tell each of them from any other run."
+    )
+    several.board["rows"] += [several.rows[0] | {"run": "d", "label": "D", "place": 4}]
+    assert standing(several, "m").endswith("tell each of them from “C, again”.")
     assert "fewer than three seeds" in standing(sources(together=["a"], enough_seeds=False), "m")
 
 
