@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cairn.evaluate.metrics.survival import disjoint_pairs
+from cairn.evaluate.resampling import case_values
 from cairn.evaluate.tables import RunCases
 
 Floats = npt.NDArray[np.float64]
@@ -76,7 +77,8 @@ def score_interval(
     low: float | None
     high: float | None
     if len(defined) and metric in ON_A_SCALE:
-        low, high = _on_a_scale(metric, value, defined, _reach(units, confidence, _freedom(metric, cases, cap)), cap)
+        freedom = _freedom(cases, cap) if metric == "mae" else np.inf
+        low, high = _on_a_scale(metric, value, defined, _reach(units, confidence, freedom), cap)
     elif len(defined) and metric == "accuracy":
         low, high = _wilson(value, defined, confidence)
     else:
@@ -95,16 +97,16 @@ def _reach(units: int, confidence: float, freedom: float = np.inf) -> float:
     return float(np.sqrt(n / (n - 1)) * stdtrit(min(n - 1.0, freedom), 0.5 + 0.5 * confidence))
 
 
-def _freedom(metric: str, cases: RunCases, cap: float) -> float:
+def _freedom(cases: RunCases, cap: float) -> float:
     """Degrees of freedom of the variance of a mean absolute error, by the kurtosis of the subjects' errors.
 
     Errors are the means over seeds, so that a run's seeds and their mean have the same. Normal cases have n - 1.
     """
     names, member = np.unique(np.asarray(cases.subjects), return_inverse=True)
     n = len(names)
-    if metric != "mae" or n < 2:
+    if n < 2:
         return np.inf
-    errors = np.minimum(np.abs(cases.prediction - cases.label), cap).mean(axis=0)
+    errors = case_values("mae", cases, cap).mean(axis=0)
     centred = np.bincount(member, errors) / np.bincount(member)
     centred = centred - centred.mean()
     variance = float((centred**2).mean())

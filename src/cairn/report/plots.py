@@ -57,8 +57,9 @@ def _sensitivity(scores: Floats, positive: Any, counts: Any, p: int, n: int) -> 
     return np.asarray(np.interp(FPR, np.append(0.0, fpr), np.append(0.0, tpr)))
 
 
-def _grid(count: int) -> tuple[int, int]:
-    columns = min(2, count)
+def _grid(count: int, most: int = 2) -> tuple[int, int]:
+    """Rows and columns of panels, at most so many columns."""
+    columns = min(most, count)
     return -(-count // columns), columns
 
 
@@ -140,8 +141,8 @@ def _confusion(sources: Sources, task: Record) -> Picture:
     names = [clean(name.removeprefix("p_").replace("_", " ")) for name in first.parts]
     many = len(names) > FEW_CLASSES
     width, columns = (WIDE_IN, 3 if len(names) <= SOME_CLASSES else 1) if many else (WIDTH_IN, 2)
-    columns = min(columns, len(rows))
-    high, room = -(-len(rows) // columns), 0.5 + LETTER_IN * max(map(len, names))
+    high, columns = _grid(len(rows), columns)
+    room = 0.5 + LETTER_IN * max(map(len, names))
     side = (width - room) / columns
     size, cell_pt = (width, 0.3 + room + high * (side + 0.3)), 72 * side / len(names)
     type_pt = min(8.0, 0.8 * cell_pt)

@@ -92,8 +92,12 @@ def _input(session: Session, sequence: str, plane: Plane, raw_HW: Array, contrac
     if contract.version == "curia-2":
         return network_input(raw_HW, contract)[0]
     slope, mean, deviation = _volume_levels(session, sequence, plane, contract)
-    whole = resized(as_int16(torch.from_numpy(np.ascontiguousarray(raw_HW))[None], slope), contract.size_px)[0]
-    return (whole - mean) / (deviation + EPS * INT16)
+    return (_cast(raw_HW, slope, contract) - mean) / (deviation + EPS * INT16)
+
+
+def _cast(raw_HW: Array, slope: int, contract: SliceContract) -> Tensor:
+    """A slice as ``curia-1`` casts it, over the slope of its volume, resized: ``[size_px, size_px]``."""
+    return resized(as_int16(torch.from_numpy(np.ascontiguousarray(raw_HW))[None], slope), contract.size_px)[0]
 
 
 @lru_cache(maxsize=VOLUMES)
@@ -109,8 +113,7 @@ def _volume_levels(
     volume = session.volume(sequence)
     slope = int16_slope(volume, contract)
     for image in stack_of(volume, plane):
-        cast = as_int16(torch.from_numpy(np.ascontiguousarray(image))[None], slope)
-        whole = resized(cast, contract.size_px).double()
+        whole = _cast(image, slope, contract).double()
         count, total, squares = count + whole.numel(), total + float(whole.sum()), squares + float((whole**2).sum())
     mean = total / count
     return slope, mean, float(np.sqrt(max(0.0, squares / count - mean**2)))
